@@ -1,0 +1,57 @@
+# The chores of the house. `make` alone lists them; every one of them sets up .venv by itself the first time.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench browser clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Where the CPU build of torch is looked for first. `make TORCH_INDEX=` takes PyPI's own build (CUDA, on Linux).
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PYTEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+help: ## list the chores
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1  \t\2/p' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with the pinned versions
+
+$(READY): pyproject.toml constraints.txt
+	@python=$$(for one in python3 python3.13 python3.12 python3.11; do \
+	    "$$one" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$one" && break; \
+	  done); \
+	if [ -z "$$python" ]; then echo "Python 3.11 or newer, with its venv module, is needed." >&2; exit 1; fi; \
+	test -x $(BIN)/python || "$$python" -m venv $(VENV)
+	@echo "Installing the pinned versions into $(VENV) (a few minutes the first time) ..."
+	@$(PIP) install --quiet --retries 1 --constraint constraints.txt \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@$(PIP) install --quiet --constraint constraints.txt hatchling editables
+	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## search and verify a schedule on real data, in a few minutes; results in demo/
+	@mkdir -p demo
+	$(BIN)/schedsearch launch --task digits --space quick --trials 24 --study demo-$(shell date +%Y%m%d-%H%M%S) \
+	  --storage sqlite:///demo/schedsearch.db --mlflow sqlite:///demo/mlflow.db --output-dir demo/results
+
+test: $(READY) browser ## run every test (PYTEST_ARGS="-k name" for some)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(READY) ## ruff, mypy strict, and what may import what
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## the long measurements behind the figures in README (not in CI)
+	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python "$$one" || exit 1; done
+
+browser: # the report's looks are tested in a real browser: on Debian as root it is fetched, elsewhere those tests say so
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	echo "No chromium here: the tests that open the report in a browser are skipped." >&2
+
+clean: ## remove .venv, build leftovers and the demo's results
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,370 @@
+"""The command line: parse, call one plain function of the same name, catch the project's error once.
+
+Nothing heavier than click is imported before a verb runs. Talk goes to stderr, results to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from schedsearch import __version__
+from schedsearch.errors import SchedsearchError
+
+INTERRUPTED = 130
+CONTEXT = {
+    "help_option_names": ["-h", "--help"],
+    "auto_envvar_prefix": "SCHEDSEARCH",
+    "max_content_width": 110,
+}
+
+
+def storage_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--storage",
+        envvar=["SCHEDSEARCH_STORAGE", "SCHEDSEARCH_DB_URL"],
+        default="sqlite:///schedsearch.db",
+        show_default=True,
+        help="Database of studies and results: SQLite, PostgreSQL (postgresql+psycopg://) or MySQL/MariaDB (mysql+pymysql://).",
+    )(function)
+
+
+def mlflow_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--mlflow",
+        envvar=["SCHEDSEARCH_MLFLOW"],
+        default="sqlite:///mlflow.db",
+        show_default=True,
+        help="MLflow tracking URI that the study is mirrored to, or `none`.",
+    )(function)
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print machine-readable results on stdout, nothing else."
+    )(function)
+
+
+def emit_json(value: Any) -> None:
+    """JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="schedsearch")
+def cli() -> None:
+    """Find and verify the learning-rate schedule for your own training task.
+
+    Every option can also be an environment variable (SCHEDSEARCH_<COMMAND>_<OPTION>) and, for launch, a key of a
+    study file. Exit codes: 0 done, 1 failure, 2 invalid input, 4 no successful run, 130 interrupted.
+    """
+
+
+@cli.command()
+@click.argument("study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--task", help="A built-in task (`schedsearch tasks`), `pkg.module:Name` or `path/file.py:Name`."
+)
+@click.option(
+    "--space",
+    default="framework",
+    show_default=True,
+    help="A search space (`schedsearch spaces`) or a YAML file.",
+)
+@click.option("--study", help="Name of the study. Default: task, space and time.")
+@click.option(
+    "--trials", type=int, help="Budget: candidates to search (default 48). Confirmation comes on top."
+)
+@click.option("--updates", type=int, help="Budget: optimizer updates of all runs together.")
+@click.option("--hours", type=float, help="Budget: device-hours of all runs together.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["curve", "joint"]),
+    default="curve",
+    show_default=True,
+    help="One model over learning-rate curves, or Optuna's TPE for comparison.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Study seed; every other seed follows from it."
+)
+@click.option("--workers", type=int, help="Worker processes. Default: one a core, or one a GPU.")
+@click.option(
+    "--devices", help="Devices, comma-separated (`cpu`, `cuda:0,cuda:1`). Default: what this machine has."
+)
+@storage_option
+@mlflow_option
+@click.option(
+    "--output-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("schedsearch-results"),
+    show_default=True,
+    help="Reports and exports go to a folder of the study's name in here.",
+)
+@click.option(
+    "--incumbent",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Your current schedule (JSON), to be beaten.",
+)
+@click.option(
+    "--task-option",
+    "task_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the task, e.g. optimizer=adamw; may be repeated.",
+)
+@click.option("--total-updates", type=int, help="Horizon: optimizer updates of one run. Default: the task's.")
+@click.option(
+    "--base-lr",
+    nargs=2,
+    type=float,
+    help="Range of the base learning rate: LOW HIGH. Default: the space's or the task's.",
+)
+@click.option(
+    "--noise-seeds",
+    type=int,
+    default=3,
+    show_default=True,
+    help="Seeds of one baseline that measure the noise.",
+)
+@click.option(
+    "--confirm-seeds",
+    type=int,
+    default=6,
+    show_default=True,
+    help="Fresh seeds of each finalist in the confirmation.",
+)
+@click.option("--resume", metavar="STUDY", help="Go on with a stopped study.")
+@json_option
+@click.pass_context
+def launch(context: click.Context, study_file: Path | None, as_json: bool, **given: Any) -> None:
+    """Search for a schedule and verify it: noise, search, race, confirmation, verdict."""
+    from schedsearch.commands.launch import launch as run
+    from schedsearch.commands.live import LiveView
+
+    options = _launch_options(context, study_file, given)
+    with LiveView(quiet=as_json) as view:
+        done = run(options, view.show)
+    from schedsearch.commands.results import final_words, result_values
+
+    if as_json:
+        emit_json(result_values(options.storage, done))
+    else:
+        final_words(options.storage, done)
+
+
+def _launch_options(context: click.Context, study_file: Path | None, given: dict[str, Any]) -> Any:
+    from schedsearch.commands.options import LaunchOptions, parse_task_options, read_study_file
+
+    values = {
+        **given,
+        "task_options": parse_task_options(given["task_options"]),
+        "devices": given["devices"],
+    }
+    if study_file is not None:
+        for key, value in read_study_file(study_file).items():
+            if context.get_parameter_source(key) in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP):
+                values[key] = value
+    return LaunchOptions.from_values(values)
+
+
+@cli.command()
+@click.argument("study")
+@storage_option
+@click.option("--watch", is_flag=True, help="Keep showing it until the study ends.")
+@json_option
+def status(study: str, storage: str, watch: bool, as_json: bool) -> None:
+    """Where a study stands: phase, runs, best so far, workers, time left."""
+    from schedsearch.commands.status import status as run
+
+    for progress in run(storage, study, watch=watch):
+        if as_json:
+            emit_json(progress.to_dict())
+        else:
+            from schedsearch.commands.live import print_progress
+
+            print_progress(progress)
+
+
+@cli.command()
+@click.argument("study")
+@storage_option
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Default: schedsearch-results/STUDY/report.html",
+)
+def report(study: str, storage: str, output: Path | None) -> None:
+    """Write the study's report: one self-contained HTML file."""
+    from schedsearch.commands.results import report as run
+
+    click.echo(run(storage, study, output))
+
+
+@cli.command()
+@click.argument("study")
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["json", "torch"]),
+    required=True,
+    help="A JSON schedule or a self-contained PyTorch scheduler.",
+)
+@click.option("--candidate", type=int, help="Another candidate than the recommended one.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: stdout.")
+@storage_option
+def export(study: str, kind: str, candidate: int | None, output: Path | None, storage: str) -> None:
+    """Print or write the recommended schedule."""
+    from schedsearch.commands.results import export as run
+
+    text = run(storage, study, kind, candidate)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text)
+        click.echo(output)
+
+
+@cli.command()
+@storage_option
+@json_option
+def studies(storage: str, as_json: bool) -> None:
+    """List the studies of a store."""
+    from schedsearch.commands import inspect
+    from schedsearch.commands.live import print_table
+
+    rows = inspect.studies(storage)
+    if as_json:
+        emit_json(rows)
+    else:
+        print_table(rows, empty="No studies yet.")
+
+
+@cli.command()
+@click.argument("name_or_path", required=False)
+@json_option
+def spaces(name_or_path: str | None, as_json: bool) -> None:
+    """List and explain the search spaces, or check a space file of your own."""
+    from schedsearch.commands import inspect
+    from schedsearch.commands.live import print_spaces
+
+    found = inspect.spaces(name_or_path)
+    if as_json:
+        emit_json([space.to_dict() for space in found])
+    else:
+        print_spaces(found)
+
+
+@cli.command()
+@json_option
+def tasks(as_json: bool) -> None:
+    """List the built-in tasks."""
+    from dataclasses import asdict
+
+    from schedsearch.commands import inspect
+    from schedsearch.commands.live import print_table
+
+    rows = [asdict(task) for task in inspect.tasks()]
+    if as_json:
+        emit_json(rows)
+    else:
+        print_table(rows, empty="No tasks.")
+
+
+@cli.command()
+@click.argument("study", required=False)
+@storage_option
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--threads", type=int, help="Torch threads of this worker.")
+def worker(study: str | None, storage: str, device: str, threads: int | None) -> None:
+    """Train runs of one study (or of every running study) from this machine until stopped."""
+    from schedsearch.workers.serve import serve
+
+    serve(storage, study=study, device=device, threads=threads)
+
+
+@cli.command()
+@click.argument("study")
+@storage_option
+@mlflow_option
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with the study's report and exports, to be uploaded.",
+)
+@click.option("--follow", is_flag=True, help="Go on until the study ends.")
+@click.option("--answer", type=click.Path(dir_okay=False, path_type=Path), hidden=True)
+def sync(
+    study: str, storage: str, mlflow: str, folder: Path | None, follow: bool, answer: Path | None
+) -> None:
+    """Mirror a study to MLflow: everything the store has and MLflow has not."""
+    from schedsearch.commands.mirroring import sync_command
+
+    result = sync_command(storage, study, mlflow, folder, follow=follow)
+    if answer is not None:
+        answer.write_text(json.dumps(result))
+    emit_json(result)
+
+
+@cli.group()
+def db() -> None:
+    """The store's schema."""
+
+
+@db.command()
+@storage_option
+def upgrade(storage: str) -> None:
+    """Bring the store to this version's schema."""
+    from schedsearch.commands import inspect
+
+    click.echo(inspect.db_upgrade(storage))
+
+
+@db.command()
+@storage_option
+def check(storage: str) -> None:
+    """Say whether the store's schema fits this version."""
+    from schedsearch.commands import inspect
+
+    emit_json(inspect.db_check(storage))
+
+
+@cli.command()
+@storage_option
+@mlflow_option
+@json_option
+def doctor(storage: str, mlflow: str, as_json: bool) -> None:
+    """Look at everything a study needs on this machine."""
+    from dataclasses import asdict
+
+    from schedsearch.commands import inspect
+    from schedsearch.commands.live import print_table
+
+    findings = [asdict(finding) for finding in inspect.doctor(storage, mlflow)]
+    if as_json:
+        emit_json(findings)
+    else:
+        print_table(findings, empty="")
+    if not all(finding["healthy"] for finding in findings):
+        sys.exit(1)
+
+
+def main() -> None:
+    """Entry point: the project's errors become one clear text on stderr and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except SchedsearchError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)

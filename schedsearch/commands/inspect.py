@@ -1,0 +1,126 @@
+"""The verbs that only look: status, studies, spaces, tasks, db, doctor."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from schedsearch.errors import SchedsearchError, StoreError
+from schedsearch.space import SearchSpace, builtin_spaces, load_space
+from schedsearch.store import Store, check, redact, upgrade
+from schedsearch.task.registry import TaskInfo, builtin_tasks
+
+LIBRARIES = (
+    "torch",
+    "optuna",
+    "botorch",
+    "mlflow",
+    "sqlalchemy",
+    "alembic",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "click",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the doctor looked at."""
+
+    subject: str
+    healthy: bool
+    detail: str
+
+
+def studies(storage: str) -> list[dict[str, Any]]:
+    """One row a study, oldest first."""
+    with Store.open(storage) as store:
+        return [
+            {
+                "name": study.name,
+                "task": study.task,
+                "space": study.space_name,
+                "state": study.state.value,
+                "phase": study.phase.value,
+                "runs": sum(sum(states.values()) for states in store.counts(study.id).values()),
+                "created_at": str(study.created_at),
+            }
+            for study in store.studies()
+        ]
+
+
+def spaces(name_or_path: str | None) -> list[SearchSpace]:
+    """The spaces that ship with the project, or the one named."""
+    return list(builtin_spaces()) if name_or_path is None else [load_space(name_or_path)]
+
+
+def tasks() -> list[TaskInfo]:
+    """The tasks that ship with the project."""
+    return list(builtin_tasks())
+
+
+def db_upgrade(storage: str) -> str:
+    """Bring the store's schema to this code's; one sentence about what was done."""
+    upgrade(storage)
+    return f"The store {redact(storage)} is at this version's schema."
+
+
+def db_check(storage: str) -> dict[str, Any]:
+    """The store's schema version against this code's."""
+    return {"storage": redact(storage), **asdict(check(storage))}
+
+
+def doctor(storage: str, mlflow_uri: str) -> list[Finding]:
+    """Look at everything a study needs: interpreter, libraries, store, MLflow, devices, free disk."""
+    return [
+        Finding("python", True, platform.python_version()),
+        *(_library(name) for name in LIBRARIES),
+        _store(storage),
+        _mlflow(mlflow_uri),
+        _devices(),
+    ]
+
+
+def _library(name: str) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed")
+
+
+def _store(storage: str) -> Finding:
+    try:
+        with Store.open(storage) as store:
+            return Finding("store", True, f"{redact(storage)}, {len(store.studies())} studies")
+    except SchedsearchError as error:
+        return Finding("store", False, str(error))
+
+
+def _mlflow(uri: str) -> Finding:
+    if uri == "none":
+        return Finding("mlflow", True, "switched off")
+    if not uri.startswith("http"):
+        return Finding("mlflow", True, redact(uri))
+    from schedsearch.tracking import ping
+
+    try:
+        return Finding("mlflow", True, ping(uri))
+    except SchedsearchError as error:
+        return Finding("mlflow", False, str(error))
+
+
+def _devices() -> Finding:
+    from schedsearch.training.devices import default_devices
+
+    return Finding("devices", True, ", ".join(default_devices()))
+
+
+def require_file_store(storage: str) -> None:
+    """Reading verbs never create a database: refuse an SQLite file that is not there."""
+    prefix = "sqlite:///"
+    if storage.startswith(prefix) and not Path(storage.removeprefix(prefix)).exists():
+        raise StoreError(f"There is no store at {storage}; `schedsearch launch` makes one.")

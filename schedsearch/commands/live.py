@@ -1,0 +1,138 @@
+"""What a person sees while a study runs: a live panel on a terminal, plain lines elsewhere, nothing with `--json`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from schedsearch.commands.progress import PhaseProgress, Progress
+from schedsearch.space import SearchSpace
+
+PLAIN_EVERY_RUNS = 10
+
+
+def duration(seconds: float | None) -> str:
+    """`95` as `1 min 35 s`; an unknown one as `?`."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def headline(progress: Progress) -> str:
+    """One line: phase, runs, best so far, time left."""
+    best = (
+        "none yet" if progress.best_score is None else f"{progress.best_score:.4g} ({progress.best_schedule})"
+    )
+    left = "" if progress.state != "running" else f", at most {duration(progress.seconds_left)} left"
+    return (
+        f"{progress.phase}: {progress.done} of at most {progress.planned} runs, "
+        f"best {progress.metric} so far {best}{left}"
+    )
+
+
+class LiveView:
+    """Context manager; `show` is called a few times a second. On a terminal a panel is redrawn in place; elsewhere a
+    line is printed (to stderr) when the phase changes and every ten runs."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._console = Console(stderr=True)
+        self._live = None if quiet or not sys.stderr.isatty() else Live(console=self._console, transient=True)
+        self._printed: tuple[str, int] | None = None
+
+    def __enter__(self) -> LiveView:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show where the study stands now."""
+        if self._live is not None:
+            self._live.update(panel(progress))
+        elif not self._quiet:
+            self._show_plain(progress)
+
+    def _show_plain(self, progress: Progress) -> None:
+        mark = (progress.phase + progress.state, progress.done // PLAIN_EVERY_RUNS)
+        if mark != self._printed:
+            self._printed = mark
+            print(headline(progress), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def panel(progress: Progress) -> RenderableType:
+    """The live panel: one bar a phase, best so far, what each worker trains."""
+    phases = Table.grid(padding=(0, 2))
+    for one in progress.phases:
+        phases.add_row(*_phase_cells(one, current=one.phase == progress.phase))
+    workers = Table.grid(padding=(0, 2))
+    for activity in progress.workers:
+        workers.add_row(Text(activity.device, style="dim"), f"run {activity.run_id}", activity.schedule)
+    return Group(Text(f"study {progress.study}", style="bold"), phases, Text(headline(progress)), workers)
+
+
+def _phase_cells(one: PhaseProgress, *, current: bool) -> tuple[RenderableType, ...]:
+    trouble = [f"{one.diverged} diverged"] * bool(one.diverged) + [f"{one.failed} failed"] * bool(one.failed)
+    return (
+        Text(one.phase, style="bold" if current else "dim"),
+        ProgressBar(total=max(1, one.planned), completed=one.done, width=32),
+        f"{one.done}/{one.planned}",
+        Text(", ".join(trouble), style="yellow"),
+    )
+
+
+def print_progress(progress: Progress) -> None:
+    """The panel, once, on stdout."""
+    Console().print(panel(progress))
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], *, empty: str) -> None:
+    """Rows of equal keys as a table on stdout."""
+    if not rows:
+        print(empty)  # noqa: T201
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for key in rows[0]:
+        table.add_column(key.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "ok" if value else "BAD"
+    if isinstance(value, tuple):
+        return " .. ".join(str(one) for one in value)
+    return str(value).replace("\x1b", "")
+
+
+def print_spaces(spaces: Sequence[SearchSpace]) -> None:
+    """Each space with its explanation, its arms and its baselines."""
+    console = Console()
+    for space in spaces:
+        console.print(
+            Text(f"{space.name}: {space.title}", style="bold"), Text(f"version {space.version}", style="dim")
+        )
+        console.print(Text(space.description.strip()))
+        console.print(Text("arms: " + "; ".join(arm.label for arm in space.arms), style="dim"))
+        console.print(
+            Text("baselines: " + ", ".join(one.name for one in space.baselines) + "\n", style="dim")
+        )

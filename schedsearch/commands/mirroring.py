@@ -1,0 +1,120 @@
+"""The MLflow mirror beside a running study: a process of its own, so that nothing of it touches training."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from schedsearch.errors import TrackingError
+from schedsearch.store import Store, StudyState
+
+FOLLOW_S = 3.0
+FINISH_S = 120.0
+OFF = "none"
+ARTIFACTS = ("report.html", "winner.json", "winner_torch.py")
+
+
+def sync(store: Store, name: str, tracking_uri: str, artifacts: Mapping[str, Path]) -> dict[str, object]:
+    """Mirror everything that the store has and MLflow has not. Raises TrackingError when MLflow does not answer."""
+    from schedsearch.tracking import Mirror
+
+    study = store.study(name)
+    final = study.state is not StudyState.RUNNING
+    mirror = Mirror(tracking_uri, store)
+    result = mirror.sync(
+        name, final=final, artifacts={key: path for key, path in artifacts.items() if path.exists()}
+    )
+    return {"mirrored": result.runs_mirrored, "pending": result.pending, "url": mirror.url(name)}
+
+
+def sync_command(
+    storage: str, name: str, tracking_uri: str, folder: Path | None, *, follow: bool
+) -> dict[str, object]:
+    """`schedsearch sync`: once, or again and again until the study has ended."""
+    artifacts = {} if folder is None else {one: folder / one for one in ARTIFACTS}
+    with Store.open(storage) as store:
+        if follow:
+            _follow(store, name, tracking_uri)
+        return sync(store, name, tracking_uri, artifacts)
+
+
+def _follow(store: Store, name: str, tracking_uri: str) -> None:
+    """Mirror again and again until the study has ended; a failure is tried again at the next turn."""
+    while store.study(name).state is StudyState.RUNNING:
+        try:
+            sync(store, name, tracking_uri, {})
+        except TrackingError as error:
+            print(error, file=sys.stderr)  # noqa: T201 - this process's stderr is its log file
+        time.sleep(FOLLOW_S)
+
+
+class MirrorProcess:
+    """Starts the follower at low priority, and afterwards one last sync that carries the artifacts along."""
+
+    def __init__(self, storage: str, study: str, tracking_uri: str, folder: Path) -> None:
+        self._storage = storage
+        self._study = study
+        self._uri = tracking_uri
+        self._folder = folder
+        self._follower: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin to follow the study; nothing when MLflow is off."""
+        if self._uri != OFF:
+            self._follower = self._spawn("--follow")
+
+    def stop_following(self) -> None:
+        """The study has ended: the follower is not needed any more."""
+        if self._follower is not None:
+            self._follower.terminate()
+            self._follower.wait()
+
+    def finish(self) -> None:
+        """The last sync, with report and exports. MLflow being away never fails a study; `schedsearch sync` heals it."""
+        if self._uri == OFF:
+            return
+        child = self._spawn("--answer", str(self._answer))
+        try:
+            child.wait(FINISH_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+    def url(self) -> str | None:
+        """Where to look in MLflow; None when the mirror is off or MLflow was away."""
+        if not self._answer.exists():
+            return None
+        found = json.loads(self._answer.read_text()).get("url")
+        return None if found is None else str(found)
+
+    @property
+    def _answer(self) -> Path:
+        return self._folder / "logs" / "mlflow.json"
+
+    def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [
+            sys.executable,
+            "-m",
+            "schedsearch",
+            "sync",
+            self._study,
+            "--folder",
+            str(self._folder),
+            *arguments,
+        ]
+        environment = {**os.environ, "SCHEDSEARCH_STORAGE": self._storage, "SCHEDSEARCH_MLFLOW": self._uri}
+        log = self._folder / "logs" / "mlflow.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as stream:
+            return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command,
+                stdout=stream,
+                stderr=stream,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )

@@ -1,0 +1,65 @@
+"""What a finished study says: in words for a person, as values for a program, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from schedsearch.commands.inspect import require_file_store
+from schedsearch.commands.launch import Launched
+from schedsearch.commands.outputs import export_winner, write_report
+from schedsearch.store import Candidate, Store, Verdict
+
+
+def report(storage: str, name: str, output: Path | None) -> Path:
+    """Write the HTML report; returns where it is."""
+    require_file_store(storage)
+    with Store.open(storage) as store:
+        return write_report(store, name, output or Path("schedsearch-results") / name / "report.html")
+
+
+def export(storage: str, name: str, kind: str, candidate_id: int | None) -> str:
+    """The recommended schedule (or another candidate's) as text."""
+    require_file_store(storage)
+    with Store.open(storage) as store:
+        return export_winner(store, name, kind, candidate_id)
+
+
+def result_values(storage: str, done: Launched) -> dict[str, Any]:
+    """The verdict as plain values, for `--json`."""
+    with Store.open(storage) as store:
+        study = store.study(done.study)
+        verdict = store.verdict(study.id)
+        candidates = {one.id: one for one in store.candidates(study.id)}
+    return {
+        "study": study.name,
+        "state": study.state.value,
+        "metric": study.metric,
+        "direction": study.direction,
+        "recommended": None if verdict is None else _schedule_values(candidates[verdict.recommended_id]),
+        "tie": None if verdict is None else verdict.is_tie,
+        "verdict": None if verdict is None else verdict.text,
+        "standings": []
+        if verdict is None
+        else [_standing_values(one, candidates) for one in verdict.standings],
+        "comparisons": [] if verdict is None else [vars(one) for one in verdict.comparisons],
+        "answers": [] if verdict is None else [vars(one) for one in verdict.answers],
+        "files": {
+            "report": str(done.outputs.report),
+            "json": str(done.outputs.winner_json),
+            "torch": str(done.outputs.winner_torch),
+        },
+        "mlflow_url": done.outputs.mlflow_url,
+    }
+
+
+def _schedule_values(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "candidate": candidate.id,
+        "description": candidate.schedule.describe(),
+        "schedule": candidate.schedule.to_dict(),
+    }
+
+
+def _standing_values(standing: Any, candidates: dict[int, Candidate]) -> dict[str, Any]:
+    return {**vars(standing), "description": candidates[standing.candidate_id].schedule.describe()}

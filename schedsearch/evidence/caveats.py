@@ -1,0 +1,116 @@
+"""Where the evidence is thin, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import log
+
+from schedsearch.evidence.noise import Noise
+from schedsearch.evidence.verdict import Standing, Verdict
+from schedsearch.evidence.words import lr, seeds
+
+EDGE = 0.05
+FEWEST_SEEDS = 3
+FEWEST_RUNS_PER_ARM = 2
+WEAK_MODEL = 0.3
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the verdict was reached under.
+
+    base_lrs: of each finalist, by candidate id; base_lr_range: searched. runs_by_arm: searched runs of each arm of the
+    space, 0 included. model_agreement: leave-one-out rank agreement of the curve model; seed_agreement: of a second
+    training seed (None: unknown). Seeds: those trained on in the search and in the confirmation.
+    """
+
+    base_lrs: Mapping[int, float] = field(default_factory=dict)
+    base_lr_range: tuple[float, float] | None = None
+    runs_by_arm: Mapping[str, int] = field(default_factory=dict)
+    model_agreement: float | None = None
+    seed_agreement: float | None = None
+    noise: Noise | None = None
+    search_seeds: Collection[int] = ()
+    confirm_seeds: Collection[int] = ()
+
+
+def warnings(verdict: Verdict, circumstances: Circumstances) -> tuple[str, ...]:
+    """Everything a reader should know before believing the verdict; empty where the evidence is sound."""
+    return (
+        *_edges(verdict, circumstances),
+        *_thin_arms(circumstances.runs_by_arm),
+        *_weak_model(circumstances),
+        *_seeds(verdict.standings, circumstances),
+        *_diverged(verdict.standings, circumstances.noise),
+    )
+
+
+def _edges(verdict: Verdict, given: Circumstances) -> list[str]:
+    if given.base_lr_range is None:
+        return []
+    names = {verdict.winner_id: "winner", verdict.recommended_id: "recommended schedule"}
+    known = [(name, given.base_lrs[one]) for one, name in names.items() if one in given.base_lrs]
+    found = [(name, value, _edge(value, given.base_lr_range)) for name, value in known]
+    low, high = given.base_lr_range
+    return [
+        f"The base LR of the {name}, {lr(value)}, is at the {edge} of the range searched ({lr(low)} .. {lr(high)}): "
+        f"the best may lie beyond it. Search again with a wider range."
+        for name, value, edge in found
+        if edge is not None
+    ]
+
+
+def _edge(value: float, bounds: tuple[float, float]) -> str | None:
+    """Which end of the range the value is within 5 % of (of the range's log width) or beyond."""
+    low, high = bounds
+    place = log(value / low) / log(high / low)
+    return "lower end" if place <= EDGE else "upper end" if place >= 1 - EDGE else None
+
+
+def _thin_arms(runs_by_arm: Mapping[str, int]) -> list[str]:
+    thin = {arm: runs for arm, runs in runs_by_arm.items() if runs < FEWEST_RUNS_PER_ARM}
+    if not thin:
+        return []
+    untried = sum(runs == 0 for runs in thin.values())
+    return [
+        f"{len(thin)} of {len(runs_by_arm)} arms have fewer than {FEWEST_RUNS_PER_ARM} searched runs ({untried} none); "
+        "what is known of them comes from the curve model."
+    ]
+
+
+def _weak_model(given: Circumstances) -> list[str]:
+    model, seed = given.model_agreement, given.seed_agreement
+    if model is None:
+        return []
+    if seed is not None and model < seed:
+        return [
+            f"The curve model ranks runs it has not seen at {model:.2f}, below what a second training seed does "
+            f"({seed:.2f}): it explains little here, and more runs may find a better schedule."
+        ]
+    if seed is None and model < WEAK_MODEL:
+        return [f"The curve model ranks runs it has not seen at {model:.2f} only: it explains little here."]
+    return []
+
+
+def _seeds(standings: Collection[Standing], given: Circumstances) -> list[str]:
+    found = []
+    reused = sorted(set(given.search_seeds) & set(given.confirm_seeds))
+    if reused:
+        names = ", ".join(map(str, reused))
+        found.append(f"Seeds {names} were used in the search and in the confirmation, which favours the winner.")
+    fewest = min((one.seeds for one in standings), default=0)
+    if fewest < FEWEST_SEEDS:
+        found.append(f"The confirmation has {seeds(fewest)} a finalist: intervals are wide and rest on few runs.")
+    return found
+
+
+def _diverged(standings: Collection[Standing], noise: Noise | None) -> list[str]:
+    found = [
+        f"The recommended schedule diverged on {one.diverged} of {one.seeds} fresh seeds."
+        for one in standings
+        if one.is_recommended and one.diverged
+    ]
+    if noise is not None and noise.diverged:
+        found.append(f"Of the noise baseline's runs {noise.diverged} diverged: its base LR is too high for this task.")
+    return found

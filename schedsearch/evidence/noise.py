@@ -1,0 +1,105 @@
+"""How much results scatter from seed to seed, and how much of that scatter candidates share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import sqrt
+from statistics import fmean
+
+import numpy as np
+from scipy import special, stats
+
+from schedsearch.errors import InvalidInput
+from schedsearch.evidence.scores import BySeed, Scores, covariance, diverged, finite, shared
+
+MOST_SEEDS = 1000
+LEVEL = 0.95
+FEWEST_RANKED = 4
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The scatter between training seeds, in the metric's units (sd) and as a share of the mean score (relative_sd).
+
+    seeds: the scores behind it; diverged: runs without a score. sd is None where no candidate has two scores.
+    """
+
+    sd: float | None
+    relative_sd: float | None
+    seeds: int
+    diverged: int
+
+
+def estimate_noise(scores: Scores) -> Noise:
+    """The standard deviation between seeds of one candidate, pooled over candidates by their degrees of freedom."""
+    groups = [finite(by_seed.values()) for by_seed in scores.values()]
+    everything = [value for group in groups for value in group]
+    lost = sum(diverged(by_seed) for by_seed in scores.values())
+    repeated = [group for group in groups if len(group) > 1]
+    if not repeated:
+        return Noise(None, None, len(everything), lost)
+    squares = sum((len(group) - 1) * covariance(group, group) for group in repeated)
+    sd = sqrt(squares / sum(len(group) - 1 for group in repeated))
+    centre = abs(fmean(everything))
+    return Noise(sd, sd / centre if centre > 0 else None, len(everything), lost)
+
+
+def pairing_correlation(scores: Scores) -> float | None:
+    """The correlation between two candidates' scores on the same seed, within [-1, 1].
+
+    Covariance over variance, each pooled over all pairs of candidates with two shared seeds or more:
+    sum of (n-1) cov(a, b) / sum of (n-1) (var(a) + var(b)) / 2. None where there is no such pair or nothing varies.
+    It says what pairing is worth: the variance of a difference is 2 sd^2 (1 - correlation).
+    """
+    shared_part = whole = 0.0
+    for one, other in combinations(scores.values(), 2):
+        a, b = shared(one, other)
+        if len(a) > 1:
+            shared_part += (len(a) - 1) * covariance(a, b)
+            whole += (len(a) - 1) * (covariance(a, a) + covariance(b, b)) / 2
+    return shared_part / whole if whole > 0 else None
+
+
+def seed_rank_agreement(scores: Scores) -> float | None:
+    """How well one training seed ranks the candidates of another: mean Spearman correlation over pairs of seeds.
+
+    Only pairs of seeds on which at least four candidates have a score count; None where there are none.
+    """
+    seeds = sorted({seed for by_seed in scores.values() for seed in by_seed})
+    found = [_agreement(scores, one, other) for one, other in combinations(seeds, 2)]
+    known = [value for value in found if value is not None]
+    return fmean(known) if known else None
+
+
+def _agreement(scores: Scores, one: int, other: int) -> float | None:
+    pairs = [_pair(by_seed, one, other) for by_seed in scores.values()]
+    complete = [pair for pair in pairs if len(pair) == 2]
+    if len(complete) < FEWEST_RANKED:
+        return None
+    first, second = np.array(complete).T
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return float(stats.spearmanr(first, second).statistic)
+
+
+def _pair(by_seed: BySeed, one: int, other: int) -> list[float]:
+    return finite([by_seed.get(one), by_seed.get(other)])
+
+
+def seeds_needed(noise_sd: float, resolution: float, paired_correlation: float | None = None) -> int:
+    """The fewest seeds a candidate with which the 95 % interval of a difference of two reaches +- `resolution`.
+
+    Half width = t(.975, df) * sd * sqrt(2 (1 - correlation) / n) with df = n - 1 where pairs are used
+    (`paired_correlation` above 0), else 2 n - 2. At least 2, at most 1,000. Raises InvalidInput unless resolution > 0.
+    """
+    if not resolution > 0:
+        raise InvalidInput(f"`resolution` must be greater than 0, but is {resolution} instead.")
+    counts = range(2, MOST_SEEDS)
+    return next((n for n in counts if _half_width(noise_sd, n, paired_correlation) <= resolution), MOST_SEEDS)
+
+
+def _half_width(sd: float, n: int, correlation: float | None) -> float:
+    paired = correlation is not None and correlation > 0
+    spread = sd * sqrt(2 * (1 - min(correlation or 0.0, 1.0)) / n) if paired else sd * sqrt(2 / n)
+    return float(special.stdtrit(n - 1 if paired else 2 * n - 2, (1 + LEVEL) / 2)) * spread

@@ -1,0 +1,204 @@
+"""The three questions, answered from the confirmed finalists: which answer, by how much, and in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from schedsearch.evidence import words
+from schedsearch.evidence.finalists import Finalist
+from schedsearch.evidence.intervals import Estimate, difference, mean_of, parts
+from schedsearch.evidence.scores import badness, diverged, sign_of
+from schedsearch.space import Question
+
+TITLES = {Question.WARMUP: "Warm-up", Question.DECAY: "Decay", Question.RESTARTS: "Restarts"}
+CONFIRM = "confirm"
+
+
+@dataclass(frozen=True)
+class AnswerResult:
+    """One answer to one question at its best candidate of `phase`.
+
+    difference, diff_low, diff_high: mean of this answer minus mean of the best other answer, in the metric's units
+    (None where there is no other, a side diverged, or the phase is not the confirmation). runs: completed runs behind
+    the mean. sentence: on the chosen answer what a person should read; elsewhere empty.
+    """
+
+    question: str
+    answer: str
+    candidate_id: int
+    phase: str
+    runs: int
+    mean: float | None
+    ci_low: float | None
+    ci_high: float | None
+    difference: float | None
+    diff_low: float | None
+    diff_high: float | None
+    best_base_lr: float
+    is_chosen: bool
+    is_tie: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Side:
+    """One answer to a question, and the finalist that speaks for it."""
+
+    question: Question
+    answer: str
+    speaker: Finalist
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the confirmation is read: the sign of the metric, its name, whether pairs are used."""
+
+    sign: float
+    metric: str
+    use_pairing: bool
+
+    def between(self, one: Finalist, other: Finalist) -> Estimate | None:
+        """mean(one) - mean(other)."""
+        return difference(one.scores, other.scores, use_pairing=self.use_pairing)
+
+
+def answer_questions(
+    finalists: Sequence[Finalist], leader: Finalist, recommended: Finalist, reading: Reading
+) -> tuple[AnswerResult, ...]:
+    """Every answer among the finalists, question by question, the chosen one (the recommended schedule's) first.
+
+    The leader speaks for its own answers, so that no side of a lead is picked by the scores that measure it; every
+    other answer is spoken for by its best confirmed finalist, which can only understate the lead.
+    """
+    found: list[AnswerResult] = []
+    for question in Question:
+        found += _answer(question, finalists, leader, recommended, reading)
+    return tuple(found)
+
+
+def _answer(
+    question: Question, finalists: Sequence[Finalist], leader: Finalist, recommended: Finalist, reading: Reading
+) -> list[AnswerResult]:
+    values = _values(finalists, question)
+    sides = [Side(question, value, _speaker(finalists, question, value, leader, reading)) for value in values]
+    sides.sort(key=lambda side: (side.answer != recommended.answers[question], _rank(side.speaker, reading)))
+    rest = {side.answer: [other for other in sides if other is not side] for side in sides}
+    return [_result(side, rest[side.answer], reading, chosen=side is sides[0]) for side in sides]
+
+
+def _values(finalists: Sequence[Finalist], question: Question) -> list[str]:
+    return list(dict.fromkeys(one.answers[question] for one in finalists))
+
+
+def _speaker(
+    finalists: Sequence[Finalist], question: Question, value: str, leader: Finalist, reading: Reading
+) -> Finalist:
+    if leader.answers[question] == value:
+        return leader
+    return min((one for one in finalists if one.answers[question] == value), key=lambda one: _rank(one, reading))
+
+
+def _rank(one: Finalist, reading: Reading) -> tuple[float, int, int]:
+    return (badness(one.scores, reading.sign), diverged(one.scores), one.candidate_id)
+
+
+def _result(side: Side, others: Sequence[Side], reading: Reading, *, chosen: bool) -> AnswerResult:
+    best = others[0] if chosen and others else _best(others, reading)
+    gap = None if best is None else reading.between(side.speaker, best.speaker)
+    mean, low, high = parts(mean_of(side.speaker.scores))
+    change, change_low, change_high = parts(gap)
+    tie = best is not None and _is_tie(side, best, gap)
+    return AnswerResult(
+        question=side.question.value,
+        answer=side.answer,
+        candidate_id=side.speaker.candidate_id,
+        phase=CONFIRM,
+        runs=len(side.speaker.scores) - diverged(side.speaker.scores),
+        mean=mean,
+        ci_low=low,
+        ci_high=high,
+        difference=change,
+        diff_low=change_low,
+        diff_high=change_high,
+        best_base_lr=side.speaker.base_lr,
+        is_chosen=chosen,
+        is_tie=tie,
+        sentence=_sentence(side, best, gap, reading, tie=tie) if chosen else "",
+    )
+
+
+def _best(sides: Sequence[Side], reading: Reading) -> Side | None:
+    return min(sides, key=lambda side: _rank(side.speaker, reading), default=None)
+
+
+def _is_tie(side: Side, other: Side, gap: Estimate | None) -> bool:
+    if gap is not None:
+        return gap.holds_zero
+    return diverged(side.speaker.scores) == diverged(other.speaker.scores)
+
+
+def _sentence(side: Side, other: Side | None, gap: Estimate | None, reading: Reading, *, tie: bool) -> str:
+    head = f"{TITLES[side.question]}: {side.answer}"
+    if other is None:
+        return f"{head}; no other answer was confirmed."
+    lrs = f"at tuned base LR {words.lr(side.speaker.base_lr)} against {words.lr(other.speaker.base_lr)}"
+    if gap is None:
+        return f"{head}: {_divergence(side)}, {_divergence(other)}, {lrs} {_named(other)}."
+    if tie:
+        differs = f"{words.the(reading.metric)} differs by {words.with_interval(gap)}"
+        return f"{head}, in a tie with {other.answer}: {differs} {lrs}."
+    effect = words.improves(reading.sign, reading.metric)
+    return f"{head}, {effect} by {words.with_interval(words.gain(gap, reading.sign))} {lrs} {_named(other)}."
+
+
+def _named(side: Side) -> str:
+    """The answer as the end of a sentence: `without` (it), `with cosine`."""
+    if side.question is Question.DECAY:
+        return f"with {side.answer}"
+    return "with" if side.answer == "yes" else "without"
+
+
+def _divergence(side: Side) -> str:
+    subject = _named(side) if side.question is Question.DECAY else f"{_named(side)} it"
+    return f"{subject} {diverged(side.speaker.scores)} of {words.seeds(len(side.speaker.scores))} diverged"
+
+
+def unconfirmed_answers(
+    candidates: Sequence[Finalist], direction: str, *, phase: str, confirmed: Collection[tuple[str, str]]
+) -> tuple[AnswerResult, ...]:
+    """Answers that reached only an earlier phase, each at its best candidate there: for the record only.
+
+    `confirmed`: the (question, answer) pairs that have a row already. Scores of an earlier phase were used to choose,
+    so they are shown without interval or difference.
+    """
+    reading = Reading(sign_of(direction), "", use_pairing=False)
+    rows = []
+    for question in Question:
+        for value in _values(candidates, question):
+            if (question.value, value) not in confirmed:
+                same = [one for one in candidates if one.answers[question] == value]
+                best = min(same, key=lambda one: _rank(one, reading))
+                rows.append(_unconfirmed(Side(question, value, best), phase))
+    return tuple(rows)
+
+
+def _unconfirmed(side: Side, phase: str) -> AnswerResult:
+    mean, _, _ = parts(mean_of(side.speaker.scores))
+    return AnswerResult(
+        question=side.question.value,
+        answer=side.answer,
+        candidate_id=side.speaker.candidate_id,
+        phase=phase,
+        runs=len(side.speaker.scores) - diverged(side.speaker.scores),
+        mean=mean,
+        ci_low=None,
+        ci_high=None,
+        difference=None,
+        diff_low=None,
+        diff_high=None,
+        best_base_lr=side.speaker.base_lr,
+        is_chosen=False,
+        is_tie=False,
+        sentence="",
+    )

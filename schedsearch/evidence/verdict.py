@@ -1,0 +1,231 @@
+"""The verdict: what the confirmation batch, and nothing else, says about the finalists.
+
+The winner of the race was picked on other seeds, so its mean and its leads here are unbiased. It stays the leader
+unless another finalist beats it beyond doubt (p below .01 divided by the number of rivals: crowning whoever is ahead
+at 95 % overstated leads by .08 noise sd in simulation). Who is not clearly worse than the leader ties with it; of those
+that tie the simplest is recommended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from schedsearch.errors import InvalidInput
+from schedsearch.evidence import words
+from schedsearch.evidence.finalists import FIXED_ROLES, Finalist
+from schedsearch.evidence.intervals import Estimate, mean_of, parts, probability_best
+from schedsearch.evidence.questions import AnswerResult, Reading, answer_questions
+from schedsearch.evidence.scores import badness, diverged, finite, sign_of
+
+CHANGE_OF_MIND = 0.01
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One finalist. mean and interval are None where a seed diverged (it ranks last) or there was only one seed."""
+
+    candidate_id: int
+    role: str
+    seeds: int
+    diverged: int
+    mean: float | None
+    ci_low: float | None
+    ci_high: float | None
+    probability_best: float
+    test_mean: float | None
+    rank_position: int
+    is_recommended: bool
+    is_tied: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """mean(candidate) - mean(against) in the metric's units; all None where either diverged on a seed."""
+
+    candidate_id: int
+    against_id: int
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p_value: float | None
+    paired: bool
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study concludes. winner_id: the leader; tied_ids: it and everybody it cannot be told apart from.
+
+    Intervals are 95 % each, not jointly. `text`: the verdict in a few sentences, the conclusion first.
+    """
+
+    standings: tuple[Standing, ...]
+    comparisons: tuple[Comparison, ...]
+    answers: tuple[AnswerResult, ...]
+    recommended_id: int
+    winner_id: int
+    is_tie: bool
+    tied_ids: tuple[int, ...]
+    text: str
+
+
+def decide(finalists: Sequence[Finalist], direction: str, *, use_pairing: bool, metric: str = "score") -> Verdict:
+    """The verdict on the finalists. `use_pairing`: the measured pairing correlation earns paired intervals.
+
+    Raises InvalidInput where there are no finalists, two with one id, or not one run that reached its horizon.
+    """
+    reading = Reading(sign_of(direction), metric, use_pairing)
+    _require_scores(finalists)
+    leader = _leader(finalists, reading)
+    tied = _tied(finalists, leader, reading)
+    recommended = min(tied, key=lambda one: (*one.complexity, badness(one.scores, reading.sign)))
+    answers = answer_questions(finalists, leader, recommended, reading)
+    return Verdict(
+        standings=_standings(finalists, recommended, tied, reading),
+        comparisons=_comparisons(finalists, dict.fromkeys([recommended.candidate_id, leader.candidate_id]), reading),
+        answers=answers,
+        recommended_id=recommended.candidate_id,
+        winner_id=leader.candidate_id,
+        is_tie=len(tied) > 1,
+        tied_ids=tuple(one.candidate_id for one in tied),
+        text=" ".join(_text(finalists, leader, recommended, tied, reading)),
+    )
+
+
+def _require_scores(finalists: Sequence[Finalist]) -> None:
+    if len({one.candidate_id for one in finalists}) != len(finalists):
+        raise InvalidInput("`finalists` must be different candidates, but one appears twice.")
+    if not any(finite(one.scores.values()) for one in finalists):
+        raise InvalidInput("`finalists` must hold a run that reached its horizon, but none did.")
+
+
+def _order(reading: Reading, one: Finalist) -> tuple[float, float, float, int]:
+    """Best first: the mean over all seeds; those that diverged last, by how often, then by their other seeds."""
+    lost = diverged(one.scores) / max(1, len(one.scores))
+    rest = finite(one.scores.values())
+    return (badness(one.scores, reading.sign), lost, reading.sign * fmean(rest) if rest else 0.0, one.candidate_id)
+
+
+def _leader(finalists: Sequence[Finalist], reading: Reading) -> Finalist:
+    ordered = sorted(finalists, key=lambda one: _order(reading, one))
+    winner = next((one for one in ordered if one.role == "winner"), None)
+    if winner is None or mean_of(winner.scores) is None:
+        return ordered[0]
+    level = CHANGE_OF_MIND / max(1, len(finalists) - 1)
+    return next((one for one in ordered if _clearly_better(one, winner, reading, level)), winner)
+
+
+def _clearly_better(one: Finalist, other: Finalist, reading: Reading, level: float) -> bool:
+    gap = reading.between(one, other)
+    return gap is not None and gap.p_value is not None and gap.p_value < level and reading.sign * gap.value < 0
+
+
+def _tied(finalists: Sequence[Finalist], leader: Finalist, reading: Reading) -> list[Finalist]:
+    """The leader and everybody who is not clearly worse: the interval holds 0, or lies on the better side of it."""
+    gaps = [(one, reading.between(one, leader)) for one in finalists if one is not leader]
+    tied = [one for one, gap in gaps if gap is not None and (gap.holds_zero or reading.sign * gap.value < 0)]
+    return [leader, *tied]
+
+
+def _standings(
+    finalists: Sequence[Finalist], recommended: Finalist, tied: Sequence[Finalist], reading: Reading
+) -> tuple[Standing, ...]:
+    ordered = sorted(finalists, key=lambda one: _order(reading, one))
+    best = probability_best([one.scores for one in ordered], reading.sign, use_pairing=reading.use_pairing)
+    return tuple(
+        _standing(one, best[row], row + 1, recommended=one is recommended, tied=len(tied) > 1 and one in tied)
+        for row, one in enumerate(ordered)
+    )
+
+
+def _standing(one: Finalist, chance: float, rank: int, *, recommended: bool, tied: bool) -> Standing:
+    mean, low, high = parts(mean_of(one.scores))
+    tests = finite(one.test_scores.values())
+    return Standing(
+        candidate_id=one.candidate_id,
+        role=one.role,
+        seeds=len(one.scores),
+        diverged=diverged(one.scores),
+        mean=mean,
+        ci_low=low,
+        ci_high=high,
+        probability_best=chance,
+        test_mean=fmean(tests) if tests and len(tests) == len(one.scores) else None,
+        rank_position=rank,
+        is_recommended=recommended,
+        is_tied=tied,
+    )
+
+
+def _comparisons(
+    finalists: Sequence[Finalist], compared: Sequence[int] | dict[int, None], reading: Reading
+) -> tuple[Comparison, ...]:
+    """Of every compared candidate (recommended, winner) against every other finalist."""
+    by_id = {one.candidate_id: one for one in finalists}
+    return tuple(
+        _comparison(by_id[one], other, reading) for one in compared for other in finalists if other.candidate_id != one
+    )
+
+
+def _comparison(one: Finalist, other: Finalist, reading: Reading) -> Comparison:
+    gap = reading.between(one, other)
+    if gap is None:
+        common = len(one.scores.keys() & other.scores.keys())
+        return Comparison(one.candidate_id, other.candidate_id, None, None, None, None, False, common)
+    return Comparison(
+        one.candidate_id, other.candidate_id, gap.value, gap.low, gap.high, gap.p_value, gap.paired, gap.seeds
+    )
+
+
+def _text(
+    finalists: Sequence[Finalist], leader: Finalist, recommended: Finalist, tied: Sequence[Finalist], reading: Reading
+) -> list[str]:
+    parts = [_conclusion(finalists, leader, recommended, tied, reading)]
+    if recommended is not leader:
+        parts.append(_price_of_simplicity(leader, recommended, reading))
+    fixed = [one for one in finalists if one.role in FIXED_ROLES and one is not recommended]
+    parts += _against(recommended, fixed, reading)
+    lost = [one for one in finalists if diverged(one.scores)]
+    if lost:
+        counts = [f"{one.label} {diverged(one.scores)} of {len(one.scores)}" for one in lost]
+        parts.append(f"Diverged on fresh seeds: {', '.join(counts)}.")
+    return parts
+
+
+def _conclusion(
+    finalists: Sequence[Finalist], leader: Finalist, recommended: Finalist, tied: Sequence[Finalist], reading: Reading
+) -> str:
+    own = mean_of(recommended.scores)
+    if own is None:
+        return f"Every finalist diverged on a seed; least often {recommended.words}."
+    fresh = f"over {words.seeds(own.seeds)} that took no part in the search"
+    measured = f"{reading.metric} {words.with_interval(own)} {fresh}"
+    if len(tied) == 1:
+        others = "" if len(finalists) == 1 else ", better than every other finalist"
+        return f"Use {recommended.words}: {measured}{others}."
+    simplest = "the winner and the simplest of them" if recommended is leader else "the simplest of them"
+    return (
+        f"A tie: {len(tied)} of {len(finalists)} finalists cannot be told apart. "
+        f"Use {simplest}, {recommended.words}: {measured}."
+    )
+
+
+def _price_of_simplicity(leader: Finalist, recommended: Finalist, reading: Reading) -> str:
+    gap = reading.between(leader, recommended)
+    lead = "no known interval" if gap is None else words.with_interval(words.gain(gap, reading.sign))
+    return f"The race was won by {leader.words}; here its lead over the recommended one is {lead}."
+
+
+def _against(recommended: Finalist, fixed: Sequence[Finalist], reading: Reading) -> list[str]:
+    gaps = [(one, reading.between(recommended, one)) for one in fixed]
+    known = [f"{one.label} {_gain(gap, reading)}" for one, gap in gaps if gap is not None]
+    if not known:
+        return []
+    verb = words.improves(reading.sign, reading.metric).capitalize()
+    return [f"{verb} by (95 % each; a tie where the interval holds 0): {'; '.join(known)}."]
+
+
+def _gain(gap: Estimate, reading: Reading) -> str:
+    return words.with_interval(words.gain(gap, reading.sign), unit="")

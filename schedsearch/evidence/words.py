@@ -1,0 +1,54 @@
+"""Numbers and differences as a person would say them."""
+
+from __future__ import annotations
+
+from math import floor, isfinite, log10
+
+from schedsearch.evidence.intervals import Estimate
+
+MOST_DECIMALS = 8
+
+
+def decimals_for(error: float | None, value: float) -> int:
+    """Decimals that show two digits of the error, or four digits of the value where no error is known."""
+    size, digits = (abs(error), 2) if error else (abs(value), 4)
+    if not isfinite(size) or size == 0:
+        return 3
+    return min(MOST_DECIMALS, max(0, digits - 1 - floor(log10(size))))
+
+
+def with_interval(estimate: Estimate, *, unit: str = "95 % ") -> str:
+    """`1.839 (95 % 1.821 .. 1.857)`; the interval is left out where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.{decimals_for(None, estimate.value)}f}"
+    places = decimals_for((estimate.high - estimate.low) / 2, estimate.value)
+    return f"{estimate.value:.{places}f} ({unit}{estimate.low:.{places}f} .. {estimate.high:.{places}f})"
+
+
+def gain(estimate: Estimate, sign: float) -> Estimate:
+    """A difference turned so that positive is better: loss saved, or accuracy gained."""
+    if sign < 0:
+        return estimate
+    low = None if estimate.high is None else -estimate.high
+    high = None if estimate.low is None else -estimate.low
+    return Estimate(-estimate.value, low, high, estimate.p_value, estimate.paired, estimate.seeds)
+
+
+def improves(sign: float, metric: str) -> str:
+    """`lowers the loss`, `raises accuracy`: what a better candidate does to the metric."""
+    return f"{'lowers' if sign > 0 else 'raises'} {the(metric)}"
+
+
+def the(metric: str) -> str:
+    """`the loss`, `accuracy`: the metric in a sentence."""
+    return f"the {metric}" if metric in ("loss", "score", "error") else metric
+
+
+def lr(value: float) -> str:
+    """A base LR in three digits."""
+    return f"{value:.3g}"
+
+
+def seeds(count: int) -> str:
+    """`1 seed`, `6 seeds`."""
+    return f"{count} seed{'' if count == 1 else 's'}"

@@ -1,0 +1,48 @@
+"""The interactive charts' data, as plain values for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from schedsearch.report.values import Interval, Line, ReportData
+from schedsearch.report.views import FinalistView
+
+
+def chart_data(data: ReportData, finalists: Sequence[FinalistView]) -> dict[str, Any]:
+    """Everything report.js draws."""
+    recommended = data.recommended
+    return {
+        "metric": data.study.metric,
+        "minimize": data.study.direction == "minimize",
+        "totalUpdates": data.study.total_updates,
+        "series": [_series(one) for one in finalists],
+        "searched": [
+            {"n": one.number, "score": one.score, "best": one.best, "schedule": one.schedule} for one in data.searched
+        ],
+        "confirmed": None if recommended is None else _interval(recommended.score),
+        "predictions": [
+            {"name": one.name, "predicted": _interval(one.predicted), "measured": _interval(one.measured)}
+            for one in data.predictions
+        ],
+    }
+
+
+def _series(one: FinalistView) -> dict[str, Any]:
+    return {
+        "name": one.facts.name,
+        "baseLr": one.facts.base_lr,
+        "role": one.facts.role,
+        "recommended": one.facts.is_recommended,
+        "colour": one.colour,
+        "lr": _line(one.facts.lrs),
+        "learning": _line(one.facts.learning),
+    }
+
+
+def _line(line: Line) -> dict[str, list[float | None]]:
+    return {"x": list(line.x), "y": list(line.y)}
+
+
+def _interval(interval: Interval) -> dict[str, float | None]:
+    return {"value": interval.value, "low": interval.low, "high": interval.high}

@@ -1,0 +1,181 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/%\{/g, "% {");
+  const hidden = new Set();
+  let logarithmic = false;
+
+  const colourOf = (one) => colour(one.recommended ? "--accent" : `--s${1 + (one.colour - 1) % 8}`);
+  const isDashed = (one) => !one.recommended && (one.role === "baseline" || one.role === "incumbent");
+  const paint = { displayModeBar: false, responsive: false };
+  const has = (id) => document.getElementById(id) !== null;
+
+  function axis(title, more) {
+    return {
+      title: { text: escaped(title), font: { size: 12 }, standoff: 8 }, color: colour("--quiet"), gridcolor: colour("--grid"),
+      zeroline: false, linecolor: colour("--line"), automargin: true, tickfont: { size: 11 }, fixedrange: true, ...more,
+    };
+  }
+
+  function layout(x, y, more) {
+    return {
+      margin: { l: 8, r: 12, t: 8, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
+      font: { family: getComputedStyle(document.body).fontFamily, color: colour("--ink"), size: 12 }, hovermode: "closest",
+      hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink"), size: 12 } },
+      xaxis: x, yaxis: y, ...more,
+    };
+  }
+
+  function line(one, points, format, thick) {
+    return {
+      x: points.x, y: points.y, mode: "lines", type: "scatter",
+      line: { color: colourOf(one), width: one.recommended ? thick : 1.6, dash: isDashed(one) ? "dash" : "solid" },
+      opacity: one.recommended ? 1 : 0.85,
+      hovertemplate: `%{y:${format}} at update %{x:d}<extra>${escaped(one.name)}</extra>`,
+    };
+  }
+
+  const shown = () => data.series.filter((one) => !hidden.has(one.colour)).sort((a, b) => b.colour - a.colour);
+
+  function drawShape() {
+    const best = data.series.find((one) => one.recommended);
+    if (!best || !has("shape")) return;
+    const trace = { ...line(best, best.lr, ".3g", 3.2), fill: "tozeroy", fillcolor: colour("--accent-wash") };
+    Plotly.react("shape", [trace], layout(
+      axis("update", { range: [0, data.totalUpdates - 1], showgrid: false, nticks: 5 }),
+      axis("learning rate", { rangemode: "tozero", nticks: 5 })), paint);
+  }
+
+  function drawCurves() {
+    if (!has("lr-chart")) return;
+    const updates = { range: [0, data.totalUpdates - 1], nticks: 6 };
+    Plotly.react("lr-chart", shown().map((one) => line(one, one.lr, ".3g", 4)), layout(
+      axis("update", updates), axis("learning rate", logarithmic ? { type: "log", exponentformat: "power", dtick: 1 } : { rangemode: "tozero" })), paint);
+    const known = shown().filter((one) => one.learning.x.length > 0);
+    Plotly.react("learning-chart", known.map((one) => line(one, one.learning, ".4g", 3.2)), layout(
+      axis("update", updates), axis(data.metric, { range: learningRange(known) })), paint);
+  }
+
+  // The steep start would flatten everything that matters: show the range of the last 60 % of training.
+  function learningRange(series) {
+    const late = series.flatMap((one) => one.learning.y.filter((_, i) => one.learning.x[i] > 0.4 * data.totalUpdates));
+    if (late.length === 0) return undefined;
+    const low = Math.min(...late), high = Math.max(...late), room = 0.06 * (high - low || Math.abs(low) || 1);
+    return [low - room, high + room];
+  }
+
+  function drawSearch() {
+    if (!has("search-chart")) return;
+    const scored = data.searched.filter((one) => one.score !== null);
+    const runs = {
+      x: scored.map((one) => one.n), y: scored.map((one) => one.score), mode: "markers", type: "scatter",
+      marker: { color: colour("--dot"), size: 6, opacity: 0.75 }, text: scored.map((one) => escaped(one.schedule)),
+      hovertemplate: "%{y:.4g}, run %{x}<br>%{text}<extra></extra>",
+    };
+    const best = {
+      x: data.searched.map((one) => one.n), y: data.searched.map((one) => one.best), mode: "lines", type: "scatter",
+      line: { color: colour("--accent"), width: 2.5, shape: "hv" }, hovertemplate: "best so far %{y:.4g}<extra></extra>",
+    };
+    Plotly.react("search-chart", [runs, best], layout(
+      axis("searched run", { nticks: 6, range: [0, data.searched.length + 1] }), axis(data.metric, { range: goodRange(scored) }), { shapes: band() }), paint);
+  }
+
+  function band() {
+    const one = data.confirmed;
+    if (!one || one.low === null) return [];
+    return [{ type: "rect", xref: "paper", x0: 0, x1: 1, y0: one.low, y1: one.high, fillcolor: colour("--accent"), opacity: 0.14, line: { width: 0 }, layer: "below" }];
+  }
+
+  // Bad runs may be far away; the axis ends at median + 2 (median - best).
+  function goodRange(scored) {
+    const sign = data.minimize ? 1 : -1;
+    const bad = scored.map((one) => sign * one.score).sort((a, b) => a - b);
+    if (bad.length === 0) return undefined;
+    const middle = bad[Math.floor(bad.length / 2)], cut = middle + 2 * (middle - bad[0]);
+    const kept = bad.filter((one) => one <= cut).map((one) => sign * one);
+    if (data.confirmed && data.confirmed.low !== null) kept.push(data.confirmed.low, data.confirmed.high);
+    const low = Math.min(...kept), high = Math.max(...kept), room = 0.06 * (high - low || 1);
+    return [low - room, high + room];
+  }
+
+  function drawPredictions() {
+    if (!has("prediction-chart")) return;
+    const known = data.predictions.filter((one) => one.predicted.value !== null && one.measured.value !== null);
+    if (known.length === 0) return;
+    const side = (key) => known.map((one) => one[key].value);
+    const error = (key) => ({
+      type: "data", symmetric: false, thickness: 1.2, width: 0, color: colour("--quiet"),
+      array: known.map((one) => (one[key].high ?? one[key].value) - one[key].value),
+      arrayminus: known.map((one) => one[key].value - (one[key].low ?? one[key].value)),
+    });
+    const all = [...side("predicted"), ...side("measured")], low = Math.min(...all), high = Math.max(...all);
+    const diagonal = { x: [low, high], y: [low, high], mode: "lines", line: { color: colour("--quiet"), width: 1, dash: "dot" }, hoverinfo: "skip" };
+    const points = {
+      x: side("predicted"), y: side("measured"), error_x: error("predicted"), error_y: error("measured"), mode: "markers", type: "scatter",
+      marker: { color: colour("--accent"), size: 8 }, text: known.map((one) => escaped(one.name)),
+      hovertemplate: "%{text}<br>predicted %{x:.4g}, measured %{y:.4g}<extra></extra>",
+    };
+    Plotly.react("prediction-chart", [diagonal, points], layout(
+      axis(`predicted ${data.metric}`, { nticks: 5 }), axis(`measured ${data.metric}`, { nticks: 5 })), paint);
+  }
+
+  function buildLegend() {
+    const box = document.getElementById("legend");
+    if (!box) return;
+    for (const one of data.series) {
+      const button = document.createElement("button");
+      const swatch = document.createElement("i");
+      button.type = "button";
+      button.className = `${one.recommended ? "recommended" : ""} ${isDashed(one) ? "dashed" : ""}`;
+      button.setAttribute("aria-pressed", "true");
+      button.append(swatch, one.name);
+      button.addEventListener("click", () => {
+        const off = !hidden.delete(one.colour);
+        if (off) hidden.add(one.colour);
+        button.setAttribute("aria-pressed", String(!off));
+        drawCurves();
+      });
+      box.append(button);
+    }
+  }
+
+  function colourLegend() {
+    document.querySelectorAll("#legend i").forEach((swatch, i) => { swatch.style.borderTopColor = colourOf(data.series[i]); });
+  }
+
+  function makeSortable(table) {
+    table.querySelectorAll("th[data-sort]").forEach((head, column) => {
+      let up = false;
+      head.addEventListener("click", () => {
+        up = !up;
+        const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+        const compare = head.dataset.sort === "text" ? (a, b) => value(a).localeCompare(value(b)) : (a, b) => number(value(a)) - number(value(b));
+        const body = table.tBodies[0];
+        body.append(...[...body.rows].sort((a, b) => (up ? 1 : -1) * compare(a, b)));
+      });
+    });
+  }
+
+  const number = (text) => (text === "" ? Infinity : parseFloat(text));
+
+  function draw() {
+    colourLegend();
+    drawShape();
+    drawCurves();
+    drawSearch();
+    drawPredictions();
+  }
+
+  buildLegend();
+  document.querySelectorAll("table.sortable").forEach(makeSortable);
+  document.getElementById("log")?.addEventListener("click", (event) => {
+    logarithmic = !logarithmic;
+    event.currentTarget.setAttribute("aria-pressed", String(logarithmic));
+    drawCurves();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  draw();
+  const fit = new ResizeObserver((entries) => entries.forEach(({ target }) => Plotly.Plots.resize(target)));
+  document.querySelectorAll(".js-plotly-plot").forEach((chart) => fit.observe(chart));
+})();

@@ -1,0 +1,214 @@
+"""What a report shows, as plain frozen values: everything a template or a terminal needs, nothing of how it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean or a difference with its 95 % interval, in the metric's units; None where it is not known."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def holds_zero(self) -> bool:
+        """Whether 0 is a plausible value; True where there is no interval."""
+        return self.low is None or self.high is None or self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points (x, y) of a curve; y is None where nothing is known."""
+
+    x: tuple[float, ...]
+    y: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What was asked, of what, with what. Times are texts in UTC; hours are device-hours of all runs."""
+
+    name: str
+    task: str
+    metric: str
+    direction: str
+    state: str
+    phase: str
+    reason: str | None
+    total_updates: int
+    updates_per_epoch: int
+    space: str
+    strategy: str
+    seed: int
+    budget: str
+    started: str
+    finished: str
+    hours: float
+    devices: tuple[str, ...]
+    base_lr_range: tuple[float, float] | None
+    held_fixed: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class VerdictFacts:
+    """The conclusion. gains: of the recommended schedule over every other finalist, positive is better."""
+
+    text: str
+    is_tie: bool
+    tied: int
+    recommended_id: int
+    winner_id: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FinalistFacts:
+    """A candidate of the confirmation. role: winner, runner-up, baseline or incumbent; scores: (seed, None if diverged).
+
+    gain: of the recommended schedule over this one, turned so that positive means that the recommended one is better;
+    None for itself. lrs: the schedule, thinned; learning: the metric on the validation split, mean over seeds.
+    """
+
+    candidate_id: int
+    name: str
+    description: str
+    role: str
+    arm: str
+    base_lr: float
+    score: Interval
+    test_mean: float | None
+    seeds: int
+    diverged: int
+    probability_best: float
+    rank: int
+    is_recommended: bool
+    is_tied: bool
+    scores: tuple[tuple[int, float | None], ...]
+    gain: Interval | None
+    gain_is_paired: bool
+    lrs: Line
+    learning: Line
+
+
+@dataclass(frozen=True)
+class AnswerFacts:
+    """One answer to a question at its best candidate. confirmed: measured on fresh seeds; difference: to the best other."""
+
+    answer: str
+    schedule: str
+    base_lr: float
+    score: Interval
+    runs: int
+    confirmed: bool
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class QuestionFacts:
+    """One of the three questions. gain: of the chosen answer over the best other one, positive is better."""
+
+    title: str
+    chosen: str
+    sentence: str
+    gain: Interval | None
+    answers: tuple[AnswerFacts, ...]
+
+
+@dataclass(frozen=True)
+class ArmFacts:
+    """One arm: its searched scores (one seed each), how many of its runs diverged, and its best confirmed finalist."""
+
+    label: str
+    scores: tuple[float, ...]
+    diverged: int
+    confirmed: Interval | None
+    is_recommended: bool
+
+
+@dataclass(frozen=True)
+class SearchedRun:
+    """One run of the search in the order in which they ended; best: of all so far."""
+
+    number: int
+    schedule: str
+    kind: str
+    score: float | None
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the curve model expected of a candidate before the confirmation measured it."""
+
+    name: str
+    predicted: Interval
+    measured: Interval
+
+
+@dataclass(frozen=True)
+class CandidateFacts:
+    """A row of the full table. search_score: its one run in the search; confirmed: on fresh seeds."""
+
+    candidate_id: int
+    name: str
+    description: str
+    kind: str
+    arm: str
+    base_lr: float
+    search_score: float | None
+    runs: int
+    diverged: int
+    confirmed: float | None
+
+
+@dataclass(frozen=True)
+class PhaseFacts:
+    """How one phase went. seeds: a text such as `1000 .. 1005`."""
+
+    name: str
+    meaning: str
+    runs: int
+    completed: int
+    diverged: int
+    failed: int
+    seeds: str
+    hours: float
+
+
+@dataclass(frozen=True)
+class NoiseFacts:
+    """How results scatter, whether pairs of seeds help, how well the curve model and a second seed rank candidates."""
+
+    sd: float | None
+    relative_sd: float | None
+    seeds: int
+    pairing_correlation: float | None
+    pairing_used: bool
+    model_agreement: float | None
+    seed_agreement: float | None
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything a report shows of one study, finished or not (then without verdict, finalists and questions)."""
+
+    study: StudyFacts
+    verdict: VerdictFacts | None
+    finalists: tuple[FinalistFacts, ...]
+    questions: tuple[QuestionFacts, ...]
+    arms: tuple[ArmFacts, ...]
+    searched: tuple[SearchedRun, ...]
+    predictions: tuple[Prediction, ...]
+    candidates: tuple[CandidateFacts, ...]
+    phases: tuple[PhaseFacts, ...]
+    noise: NoiseFacts
+    generated: str
+
+    @property
+    def recommended(self) -> FinalistFacts | None:
+        """The finalist that the verdict recommends."""
+        return next((one for one in self.finalists if one.is_recommended), None)

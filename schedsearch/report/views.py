@@ -1,0 +1,165 @@
+"""The report's parts as the template draws them: texts, and places in percent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+from schedsearch.evidence.words import decimals_for
+from schedsearch.report.scales import Scale, robust_scale, scale_of
+from schedsearch.report.values import ArmFacts, FinalistFacts, Interval, QuestionFacts, ReportData
+
+ASKED = {
+    "Warm-up": "Does the start need protection?",
+    "Decay": "How should the rate fall?",
+    "Restarts": "One descent or several?",
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """How many decimals this study's scores and differences are shown with: two digits of a typical interval."""
+
+    score: int
+    gain: int
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval on a strip: left, right and middle in percent; zero: where 0 is, if it is on the strip."""
+
+    left: float
+    right: float
+    middle: float
+    zero: float | None = None
+
+
+@dataclass(frozen=True)
+class QuestionView:
+    """A question's card. verdict: `clear`, `tie`, `diverged` (decided by divergence) or `unasked`."""
+
+    facts: QuestionFacts
+    number: int
+    asked: str
+    verdict: str
+    bar: Bar | None
+    scale: Scale | None
+
+
+@dataclass(frozen=True)
+class FinalistView:
+    """A finalist's row: its interval, its seeds' dots and the recommended schedule's lead over it."""
+
+    facts: FinalistFacts
+    colour: int
+    bar: Bar | None
+    dots: tuple[float, ...]
+    gain: Bar | None
+    tied: bool
+
+
+@dataclass(frozen=True)
+class ArmView:
+    """An arm's strip: one dot a searched run, how many lie beyond the bad end, the confirmed interval."""
+
+    facts: ArmFacts
+    dots: tuple[tuple[float, float], ...]
+    beyond: int
+    bar: Bar | None
+
+
+def places_of(data: ReportData) -> Places:
+    """Decimals for scores and for leads."""
+    scores, gains = [one.score for one in data.finalists], [one.gain for one in data.finalists if one.gain is not None]
+    known = [abs(one.best) for one in data.searched if one.best is not None]
+    return Places(_decimals(scores, known), _decimals(gains, known))
+
+
+def _decimals(intervals: list[Interval], fallback: list[float]) -> int:
+    widths = [(one.high - one.low) / 2 for one in intervals if one.low is not None and one.high is not None]
+    positive = [width for width in widths if width > 0]
+    if positive:
+        return decimals_for(median(positive), 1.0)
+    return decimals_for(None, fallback[-1]) if fallback else 3
+
+
+def bar(interval: Interval | None, scale: Scale | None) -> Bar | None:
+    """The interval on the scale; a mean without an interval is a point."""
+    if interval is None or interval.value is None or scale is None:
+        return None
+    low = interval.value if interval.low is None else interval.low
+    high = interval.value if interval.high is None else interval.high
+    zero = scale.at(0.0) if scale.holds(0.0) else None
+    return Bar(scale.at(low), scale.at(high), scale.at(interval.value), zero)
+
+
+def question_views(data: ReportData) -> list[QuestionView]:
+    """The three cards."""
+    return [_question(number, one) for number, one in enumerate(data.questions, start=1)]
+
+
+def _question(number: int, facts: QuestionFacts) -> QuestionView:
+    gain = facts.gain
+    scale = None if gain is None else scale_of([gain.value, gain.low, gain.high, 0.0])
+    return QuestionView(facts, number, ASKED[facts.title], _verdict(facts), bar(gain, scale), scale)
+
+
+def _verdict(facts: QuestionFacts) -> str:
+    confirmed = [one for one in facts.answers if one.confirmed]
+    if len(confirmed) < 2:
+        return "unasked"
+    if facts.gain is None:
+        return "diverged"
+    return "tie" if facts.gain.holds_zero else "clear"
+
+
+def score_scale(data: ReportData) -> Scale | None:
+    """One scale for the scores of all finalists."""
+    values = [value for one in data.finalists for value in (one.score.low, one.score.high, one.score.value)]
+    dots = [score for one in data.finalists for _, score in one.scores]
+    return robust_scale(dots, _sign(data), keep=values)
+
+
+def gain_scale(data: ReportData) -> Scale | None:
+    """One scale, 0 on it, for the leads over all finalists."""
+    gains = [one.gain for one in data.finalists if one.gain is not None]
+    values = [value for one in gains for value in (one.value, one.low, one.high)]
+    return scale_of([*values, 0.0]) if gains else None
+
+
+def finalist_views(data: ReportData, scores: Scale | None, gains: Scale | None) -> list[FinalistView]:
+    """A row for every finalist, best first. Colours: 0 is the recommended one's, the others count from 1."""
+    others = iter(range(1, len(data.finalists) + 1))
+    return [
+        FinalistView(
+            facts=one,
+            colour=0 if one.is_recommended else next(others),
+            bar=bar(one.score, scores),
+            dots=() if scores is None else tuple(scores.at(score) for _, score in one.scores if score is not None),
+            gain=bar(one.gain, gains),
+            tied=one.gain is not None and one.gain.value is not None and one.gain.holds_zero,
+        )
+        for one in data.finalists
+    ]
+
+
+def arm_scale(data: ReportData) -> Scale | None:
+    """One scale for all arms: the good end of the searched scores, and every confirmed interval."""
+    confirmed = [one.confirmed for one in data.arms if one.confirmed is not None]
+    kept = [value for one in confirmed for value in (one.low, one.high, one.value)]
+    return robust_scale([score for one in data.arms for score in one.scores], _sign(data), keep=kept)
+
+
+def arm_views(data: ReportData, scale: Scale | None) -> list[ArmView]:
+    """A strip for every arm, best first."""
+    return [_arm(one, scale) for one in data.arms]
+
+
+def _arm(facts: ArmFacts, scale: Scale | None) -> ArmView:
+    shown = [score for score in facts.scores if scale is not None and scale.holds(score)]
+    dots = () if scale is None else tuple((scale.at(score), score) for score in shown)
+    return ArmView(facts, dots, len(facts.scores) - len(shown), bar(facts.confirmed, scale))
+
+
+def _sign(data: ReportData) -> float:
+    return 1.0 if data.study.direction == "minimize" else -1.0

@@ -1,0 +1,116 @@
+"""The Optuna side of a study: trials are asked and told here, on Optuna's own storage.
+
+`optuna.load_study` and optuna-dashboard open the result like any other study. The one caller is whoever holds the
+study's planner lease, so a batch is asked by one process at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from schedsearch.schedule import Schedule
+from schedsearch.space import SearchSpace
+from schedsearch.store import tune_engine
+
+from .model import Observation
+from .sampler import CurveSampler
+
+STRATEGIES = ("curve", "joint")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One candidate as Optuna's trial `number`, with the parameters that made its schedule."""
+
+    number: int
+    params: dict[str, Any]
+    schedule: Schedule
+
+
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    connect_args = {"timeout": 30} if url.startswith("sqlite") else {}
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect_args})
+    tune_engine(storage.engine)
+    return storage
+
+
+def _sampler(
+    strategy: str, space: SearchSpace, total_updates: int, updates_per_epoch: int, seed: int
+) -> optuna.samplers.BaseSampler:
+    if strategy == "joint":
+        return optuna.samplers.TPESampler(seed=seed)
+    return CurveSampler(space, total_updates, updates_per_epoch=updates_per_epoch, seed=seed)
+
+
+class History:
+    """The trials of one study, in Optuna's storage at `url` under `name`."""
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        space: SearchSpace,
+        *,
+        strategy: str,
+        direction: str,
+        total_updates: int,
+        updates_per_epoch: int,
+        seed: int,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._sampler = _sampler(strategy, space, total_updates, updates_per_epoch, seed)
+        self._study = optuna.create_study(
+            storage=_storage(url),
+            study_name=name,
+            sampler=self._sampler,
+            pruner=optuna.pruners.NopPruner(),
+            direction=direction,
+            load_if_exists=True,
+        )
+
+    def ask(self, count: int, observations: Sequence[Observation]) -> list[Asked]:
+        """`count` new candidates, none of which repeats an earlier one. `observations`: curves run outside Optuna."""
+        if isinstance(self._sampler, CurveSampler):
+            self._sampler.observe(observations)
+            self._sampler.plan_batch(self._study, count)
+        return [self._ask_one() for _ in range(count)]
+
+    def _ask_one(self) -> Asked:
+        trial = self._study.ask()
+        schedule = self._space.build(trial)
+        return Asked(trial.number, dict(trial.params), schedule)
+
+    def tell(self, number: int, value: float | None, *, diverged: bool, worst: float) -> None:
+        """Finish trial `number`: a score; a divergence (told as the finite value `worst`); or a failure (value None).
+
+        Idempotent: a trial that is finished already is left as it is.
+        """
+        if diverged:
+            self._mark_diverged(number)
+            value = worst
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        self._study.tell(number, value, state=state, skip_if_finished=True)
+
+    def _mark_diverged(self, number: int) -> None:
+        storage = self._study._storage
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        if not storage.get_trial(trial_id).state.is_finished():
+            storage.set_trial_user_attr(trial_id, "diverged", True)
+
+    def fail_orphans(self, known: set[int]) -> int:
+        """Close trials that were asked but never became a candidate (their asker died in between). Returns how many."""
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        orphans = [trial.number for trial in running if trial.number not in known]
+        for number in orphans:
+            self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        return len(orphans)
+
+    def params(self) -> dict[int, dict[str, Any]]:
+        """The parameters of every trial, by number."""
+        return {trial.number: dict(trial.params) for trial in self._study.get_trials(deepcopy=False)}

@@ -1,0 +1,144 @@
+"""The plan of a study: how one budget is split over its phases, before the first run starts.
+
+A study runs in phases: `noise` (one baseline on several seeds), `search` (candidates, and each baseline's base LR),
+`race` (the champions of all answers on fresh seeds; who is clearly behind stops) and `confirm` (the winner, the
+runner-up of each question and the baselines on another batch of seeds; only these are reported).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from math import ceil
+from typing import Any
+
+from schedsearch.errors import InvalidInput
+from schedsearch.space import SearchSpace
+
+DEFAULT_TRIALS = 48
+MIN_TRIALS = 4
+RACE_SEEDS = (2, 2, 2)
+RACE_KEEPS = (1.0, 0.5, 0.25)
+RUNNERS_UP = 3
+CHEAPER = (  # (race seeds, confirm seeds, runs to tune a baseline), tried in turn when the budget is small
+    (RACE_SEEDS, None, 2),
+    ((2, 2), 5, 2),
+    ((2,), 4, 1),
+    ((2,), 3, 1),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a study may spend: exactly one of the three is set.
+
+    trials: candidates searched; the runs of the other phases come on top, and `Plan.most_runs` bounds them.
+    updates: optimizer updates of all runs of all phases.
+    hours: device-hours of all runs of all phases, turned into a number of runs once the noise phase has timed some.
+    """
+
+    trials: int | None = None
+    updates: int | None = None
+    hours: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if len(given) != 1:
+            stated = ", ".join(sorted(given)) or "none"
+            raise InvalidInput(
+                f"Exactly one of `trials`, `updates`, `hours` must be given, but {stated} was."
+            )
+        name, value = next(iter(given.items()))
+        lowest = MIN_TRIALS if name == "trials" else 0
+        if value < lowest or value <= 0:
+            bound = f"at least {lowest}" if lowest else "greater than 0"
+            raise InvalidInput(f"`{name}` must be {bound}, but is {value} instead.")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many runs each phase may use. `trials` is None while a budget in hours waits for the first timings."""
+
+    noise_seeds: int
+    trials: int | None
+    baselines: int
+    baseline_runs: int
+    entrants: int
+    race_seeds: tuple[int, ...]
+    confirm_seeds: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "race_seeds": list(self.race_seeds)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        return cls(**{**values, "race_seeds": tuple(values["race_seeds"])})
+
+    def race_size(self, round_index: int) -> int:
+        """The most candidates that may run in this round of the race."""
+        return max(2, ceil(self.entrants * RACE_KEEPS[round_index]))
+
+    @property
+    def search_runs(self) -> int:
+        return (self.trials or 0) + self.baselines * self.baseline_runs
+
+    @property
+    def most_race_runs(self) -> int:
+        return sum(seeds * self.race_size(index) for index, seeds in enumerate(self.race_seeds))
+
+    @property
+    def most_confirm_runs(self) -> int:
+        return self.confirm_seeds * (1 + RUNNERS_UP + self.baselines)
+
+    @property
+    def most_runs(self) -> int:
+        """No study of this plan ever trains more runs than this."""
+        return self.noise_seeds + self.search_runs + self.most_race_runs + self.most_confirm_runs
+
+
+def most_entrants(space: SearchSpace) -> int:
+    """How many champions a race can have: one for each answer of each question that has a choice."""
+    by_question: dict[str, int] = {}
+    for answer in space.answers:
+        by_question[answer.question] = by_question.get(answer.question, 0) + 1
+    return max(1, sum(count for count in by_question.values() if count > 1))
+
+
+def make_plan(
+    budget: Budget,
+    space: SearchSpace,
+    *,
+    total_updates: int,
+    baselines: int,
+    noise_seeds: int,
+    confirm_seeds: int,
+) -> Plan:
+    """The plan for this budget. Raises InvalidInput when the budget cannot pay for a search and a confirmation."""
+    plan = Plan(noise_seeds, budget.trials, baselines, 2, most_entrants(space), RACE_SEEDS, confirm_seeds)
+    if budget.updates is None:
+        return plan
+    return fit_to_runs(plan, budget.updates // total_updates, what=f"`updates` = {budget.updates}")
+
+
+def fit_to_runs(plan: Plan, runs: int, *, what: str) -> Plan:
+    """This plan with as many trials as `runs` runs in all leave room for; a small budget races and confirms on fewer seeds."""
+    for race_seeds, confirm_seeds, baseline_runs in CHEAPER:
+        cheaper = replace(
+            plan,
+            race_seeds=race_seeds,
+            confirm_seeds=min(plan.confirm_seeds, confirm_seeds or plan.confirm_seeds),
+            baseline_runs=baseline_runs,
+            trials=0,
+        )
+        left = runs - cheaper.most_runs
+        if left >= max(MIN_TRIALS, runs // 3):
+            return replace(cheaper, trials=left)
+    if left >= MIN_TRIALS:
+        return replace(cheaper, trials=left)
+    needed = cheaper.most_runs + MIN_TRIALS
+    raise InvalidInput(
+        f"{what} pays for {runs} runs, but this study needs at least {needed} (noise, search, race, confirm)."
+    )

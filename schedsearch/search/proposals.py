@@ -1,0 +1,232 @@
+"""What to try next: a pure function of the history, the seed and the numbers of the trials that ask.
+
+Half of the proposals are taken by expected improvement, half from Thompson samples; some are plain draws, more of them
+where the model explains little. Pending candidates are filled in with the model's own mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schedsearch.schedule import FEATURE_NAMES
+from schedsearch.search.acquisition import PoolView
+from schedsearch.search.gp import Hyperparameters, fit_hyperparameters
+from schedsearch.search.model import MOST_FITTED, CurveModel, Observation, spread_selection
+from schedsearch.search.pool import (
+    Centre,
+    Describer,
+    Pool,
+    Shape,
+    centred_log_lrs,
+    reflected,
+)
+from schedsearch.search.start import start_params
+from schedsearch.search.trials import Candidate, Key, Past, key_of
+from schedsearch.search.values import ValueScale
+
+Array = NDArray[np.float64]
+
+FEWEST_RESULTS = 4
+REFIT_AT = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048, 4096)
+POOL_PART, POOL_PARTS = 200, 4
+COPIES = 2
+PARENTS = 10
+NEIGHBOURS, NEIGHBOURS_EACH, MOST_NEIGHBOURS = 40, 12, 160
+NEIGHBOUR_SIZES = (0.01, 0.3)
+BOLDNESS_SPREAD = 0.08
+CENTRE_OF, CENTRE_SPREAD = 5, 0.12
+NEAR_CENTRE = 0.7
+PLAIN_SHARE = 0.06
+MOST_PLAIN_SHARE = 0.5
+TRUSTED_AGREEMENT = 0.5
+PENDING_PER_RESULT = 1 / 3
+FEWEST_GUESSES = 4
+POOL, NEIGHBOUR, CHOICE, MOVE = 11, 12, 13, 14
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Everything that was learned so far. values: None is a divergence; the first `trials` rows are Optuna's trials."""
+
+    features: Array
+    values: list[float | None]
+    trials: int
+    direction: str
+
+
+@dataclass
+class Proposer:
+    """Proposes candidates for one study. What it remembers between calls (described shapes, fitted hyperparameters) is
+    a cache: another process with the same history and seed proposes the same."""
+
+    describer: Describer
+    seed: int
+    startup: int
+    _parts: dict[int, list[Shape]] = field(default_factory=dict)
+    _fits: dict[tuple[int, int], Hyperparameters] = field(default_factory=dict)
+    rank_agreement: float | None = None
+
+    def propose(
+        self, past: Past, numbers: Sequence[int], extra: Sequence[Observation], direction: str
+    ) -> list[dict[str, Any]]:
+        """Parameters for the trials of these numbers, none of which was asked for before."""
+        taken = set(past.keys)
+        proposals: list[dict[str, Any]] = []
+        search: _Search | None = None
+        evidence = _evidence(past, extra, direction)
+        for number in numbers:
+            if number < self.startup or len(evidence.values) < FEWEST_RESULTS:
+                params = self._fresh(number, taken)
+            else:
+                search = search or self._search(past, evidence, numbers)
+                params = search.next(number, taken)
+            taken.add(key_of(params))
+            proposals.append(params)
+        return proposals
+
+    def _fresh(self, number: int, taken: set[Key]) -> dict[str, Any]:
+        """Candidate `number` of the starting design, or another in its place when it was asked for before."""
+        for attempt in range(20):
+            params = start_params(self.describer, self.seed, number, self.startup, attempt)
+            if key_of(params) not in taken:
+                break
+        return params
+
+    def _search(self, past: Past, evidence: Evidence, numbers: Sequence[int]) -> _Search:
+        model = self.model(evidence)
+        self.rank_agreement = model.rank_agreement()
+        pool = self._pool(past, evidence, model, numbers)
+        pending = [one.shape.features + one.log_lr for one in past.pending]
+        view = PoolView(model.posterior.extended(np.array(pending).reshape(-1, len(FEATURE_NAMES))), pool.features)
+        return _Search(self, pool, view, plain_share(self.rank_agreement), self._guesses(past, evidence))
+
+    def _guesses(self, past: Past, evidence: Evidence) -> int:
+        """How many more of the model's guesses may be out at once; idle workers beyond that get plain draws."""
+        most = max(FEWEST_GUESSES, int(PENDING_PER_RESULT * len(evidence.values)))
+        return most - len(past.pending)
+
+    def model(self, evidence: Evidence) -> CurveModel:
+        """The model of all results, with hyperparameters of the first m of them, m growing in steps."""
+        n = len(evidence.values)
+        m = max((step for step in REFIT_AT if step <= n), default=n)
+        return CurveModel.of_features(
+            evidence.features, evidence.values, evidence.direction, self._hyperparameters(evidence, m)
+        )
+
+    def _hyperparameters(self, evidence: Evidence, m: int) -> Hyperparameters:
+        extra = len(evidence.values) - evidence.trials
+        if (m, extra) not in self._fits:
+            rows = np.r_[evidence.trials : evidence.trials + extra, 0 : evidence.trials][:m]
+            values = [evidence.values[row] for row in rows]
+            y = ValueScale.of(values, evidence.direction).to_latent(values)
+            some = spread_selection(y, MOST_FITTED)
+            self._fits[m, extra] = fit_hyperparameters(evidence.features[rows][some], y[some])
+        return self._fits[m, extra]
+
+    def _pool(self, past: Past, evidence: Evidence, model: CurveModel, numbers: Sequence[int]) -> Pool:
+        latent = model.posterior.mean(evidence.features[: evidence.trials])
+        best = [past.told[index].candidate for index in np.argsort(latent, kind="stable")[:PARENTS]]
+        rng = np.random.default_rng([self.seed, POOL, numbers[0]])
+        shapes = self._shapes(len(evidence.values))
+        bounds = self.describer.log_range
+        drawn = Pool.of(shapes, centred_log_lrs(shapes, COPIES, bounds, centre_of(best), NEAR_CENTRE, rng))
+        if not best:
+            return drawn
+        count = min(MOST_NEIGHBOURS, NEIGHBOURS + NEIGHBOURS_EACH * len(numbers))
+        return drawn.and_also(neighbours(self.describer, best, count, rng))
+
+    def _shapes(self, results: int) -> list[Shape]:
+        """Shapes over all arms: POOL_PARTS parts, of which the oldest is replaced at every refit."""
+        first = sum(step <= results for step in REFIT_AT)
+        return [shape for part in range(first, first + POOL_PARTS) for shape in self._part(part)]
+
+    def _part(self, part: int) -> list[Shape]:
+        if part not in self._parts:
+            rng = np.random.default_rng([self.seed, POOL, part, 0])
+            self._parts[part] = self.describer.shapes(
+                self.describer.space.draw(rng, arm) for arm in self._arms(rng)
+            )
+            self._parts.pop(part - POOL_PARTS, None)
+        return self._parts[part]
+
+    def _arms(self, rng: np.random.Generator) -> list[Any]:
+        arms = self.describer.space.arms
+        order = rng.permutation(len(arms))
+        return [arms[order[index % len(arms)]] for index in range(POOL_PART)]
+
+
+@dataclass
+class _Search:
+    """One batch of proposals on one view of the posterior."""
+
+    proposer: Proposer
+    pool: Pool
+    view: PoolView
+    plain: float
+    guesses: int
+
+    def next(self, number: int, taken: set[Key]) -> dict[str, Any]:
+        rng = np.random.default_rng([self.proposer.seed, CHOICE, number])
+        if self.guesses <= 0 or rng.random() < self.plain:
+            return self.proposer._fresh(number, taken)
+        self.guesses -= 1
+        order = self.view.thompson(rng) if number % 2 else np.argsort(-self.view.expected_improvement(), kind="stable")
+        for index in order:
+            shape, log_lr = self.pool.at(int(index))
+            params = {**shape.params, "base_lr": self.proposer.describer.base_lr(log_lr)}
+            if key_of(params) not in taken:
+                self.view.take(int(index))
+                return params
+        return self.proposer._fresh(number, taken)
+
+
+def _evidence(past: Past, extra: Sequence[Observation], direction: str) -> Evidence:
+    rows = [told.candidate.shape.features + told.candidate.log_lr for told in past.told]
+    rows += [one.features for one in extra]
+    features = np.stack(rows) if rows else np.empty((0, len(FEATURE_NAMES)))
+    values = [told.value for told in past.told] + [one.value for one in extra]
+    return Evidence(features, values, len(past.told), direction)
+
+
+def plain_share(rank_agreement: float) -> float:
+    """The share of plain draws: PLAIN_SHARE always, so that no wrong model locks the search, and more of them the less
+    the model explains (by its leave-one-out rank agreement)."""
+    distrust = float(np.clip(1 - rank_agreement / TRUSTED_AGREEMENT, 0, 1))
+    return PLAIN_SHARE + (MOST_PLAIN_SHARE - PLAIN_SHARE) * distrust
+
+
+def centre_of(best: Sequence[Candidate]) -> Centre | None:
+    """Where the base LRs of the best few lie, their shapes' g* taken out."""
+    if not best:
+        return None
+    bold = np.array([one.log_lr - one.shape.log_scale for one in best[:CENTRE_OF]])
+    return Centre(float(bold.mean()), max(CENTRE_SPREAD, float(bold.std())))
+
+
+def neighbours(
+    describer: Describer, parents: Sequence[Candidate], count: int, rng: np.random.Generator
+) -> Pool:
+    """`count` perturbations of these candidates in turn, each as it came and once as bold as its parent."""
+    drawn = [_neighbour(describer, parents[index % len(parents)], rng) for index in range(count)]
+    pairs = [(shape, parent) for shape, parent in drawn if shape is not None]
+    if not pairs:
+        return Pool([], np.empty(0, dtype=np.intp), np.empty(0))
+    shapes = [shape for shape, _ in pairs]
+    own = np.log10([shape.params["base_lr"] for shape in shapes])
+    bold = np.array([one.log_lr - one.shape.log_scale + shape.log_scale for shape, one in pairs])
+    bold = bold + BOLDNESS_SPREAD * rng.standard_normal(len(bold))
+    return Pool.of(shapes, np.column_stack([own, reflected(bold, describer.log_range)]))
+
+
+def _neighbour(
+    describer: Describer, parent: Candidate, rng: np.random.Generator
+) -> tuple[Shape | None, Candidate]:
+    size = float(np.exp(rng.uniform(*np.log(NEIGHBOUR_SIZES))))
+    coordinates = int(rng.integers(1, len(parent.params) + 1))
+    moved = describer.space.perturb(parent.params, rng, size=size, coordinates=coordinates)
+    return next(iter(describer.shapes([moved])), None), parent

@@ -1,0 +1,156 @@
+"""The queue of runs: claim, renew, write, finish, release. Every write of a worker is fenced by its attempt number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, case, delete, func, select, update
+
+from schedsearch.errors import LeaseLost
+from schedsearch.store.engine import epoch_now
+from schedsearch.store.records import Claim, MeasurementRow, Phase, RunResult, RunState, StudyState
+from schedsearch.store.rows import insert_or_ignore, to_candidate
+from schedsearch.store.tables import candidate, measurement, run, study
+
+MOST_LEASES_LOST = 3
+WAITING, RUNNING, FAILED = RunState.WAITING.value, RunState.RUNNING.value, RunState.FAILED.value
+
+
+def reap(connection: Connection, study_id: int | None) -> int:
+    """Runs whose lease has expired wait again; those that lost it too often have failed. Returns how many."""
+    expired = [run.c.state == RUNNING, run.c.lease_expires_at < epoch_now()]
+    if study_id is not None:
+        expired.append(run.c.study_id == study_id)
+    given_up = run.c.leases_lost + 1 >= MOST_LEASES_LOST
+    reason = f"The worker died or went silent {MOST_LEASES_LOST} times while it trained this run."
+    found = connection.execute(
+        update(run)
+        .where(*expired)
+        .values(
+            state=case((given_up, FAILED), else_=WAITING),
+            reason=case((given_up, reason), else_=None),
+            finished_at=case((given_up, epoch_now()), else_=None),
+            leases_lost=run.c.leases_lost + 1,
+            lease_expires_at=None,
+        )
+    )
+    return int(found.rowcount)
+
+
+def claim(connection: Connection, worker_id: str, study_id: int | None, lease_s: float, device: str) -> Claim | None:
+    """Take the oldest waiting run of a running study, with its lease, in this one transaction."""
+    reap(connection, study_id)
+    run_id = connection.scalar(_next_waiting(study_id))
+    if run_id is None:
+        return None
+    connection.execute(
+        update(run)
+        .where(run.c.id == run_id)
+        .values(
+            state=RUNNING,
+            attempt=run.c.attempt + 1,
+            worker_id=worker_id,
+            device=device,
+            claimed_at=epoch_now(),
+            lease_expires_at=epoch_now() + lease_s,
+        )
+    )
+    row = connection.execute(
+        select(run.c.attempt, run.c.study_id, run.c.phase, run.c.seed, run.c.total_updates, candidate)
+        .join(candidate, run.c.candidate_id == candidate.c.id)
+        .where(run.c.id == run_id)
+    ).one()
+    if row.attempt > 1:
+        connection.execute(delete(measurement).where(measurement.c.run_id == run_id))
+    values = row._mapping
+    return Claim(
+        run_id=run_id,
+        attempt=row.attempt,
+        worker_id=worker_id,
+        study_id=values[run.c.study_id],
+        candidate=to_candidate(row),
+        phase=Phase(row.phase),
+        seed=row.seed,
+        total_updates=row.total_updates,
+    )
+
+
+def _next_waiting(study_id: int | None) -> Any:
+    waiting = select(run.c.id).where(run.c.state == WAITING)
+    if study_id is not None:
+        waiting = waiting.where(run.c.study_id == study_id)
+    serving = select(study.c.id).where(study.c.state == StudyState.RUNNING.value)
+    return waiting.where(run.c.study_id.in_(serving)).order_by(run.c.id).limit(1).with_for_update(skip_locked=True)
+
+
+def _mine(claim: Claim) -> list[Any]:
+    return [run.c.id == claim.run_id, run.c.attempt == claim.attempt, run.c.state == RUNNING]
+
+
+def _write_if_mine(connection: Connection, claim: Claim, **values: Any) -> None:
+    changed = connection.execute(update(run).where(*_mine(claim)).values(**values))
+    if changed.rowcount != 1:
+        raise LeaseLost(f"Run {claim.run_id} is not held by attempt {claim.attempt} any more.")
+
+
+def renew(connection: Connection, claim: Claim, lease_s: float, updates_done: int | None) -> None:
+    """Prolong the lease, and say how far the run is."""
+    progress = {} if updates_done is None else {"updates_done": updates_done}
+    _write_if_mine(connection, claim, lease_expires_at=epoch_now() + lease_s, **progress)
+
+
+def write_measurements(connection: Connection, claim: Claim, rows: Sequence[MeasurementRow]) -> None:
+    """Add measurements; one that is there already (the same update) stays as it is."""
+    _write_if_mine(connection, claim, worker_id=claim.worker_id)
+    _insert_measurements(connection, claim, rows)
+
+
+def _insert_measurements(connection: Connection, claim: Claim, rows: Sequence[MeasurementRow]) -> None:
+    if not rows:
+        return
+    values = [
+        {
+            "run_id": claim.run_id,
+            "update_number": one.update,
+            "attempt": claim.attempt,
+            "lr": one.lr,
+            "train_loss": one.train_loss,
+            "val_loss": one.val_loss,
+            "metrics": dict(one.metrics),
+        }
+        for one in rows
+    ]
+    connection.execute(insert_or_ignore(measurement, connection.dialect), values)
+
+
+def finish(connection: Connection, claim: Claim, result: RunResult, rows: Sequence[MeasurementRow]) -> None:
+    """The run's one accepted result, together with its last measurements."""
+    _write_if_mine(
+        connection,
+        claim,
+        state=result.state.value,
+        lease_expires_at=None,
+        finished_at=epoch_now(),
+        **{name: value for name, value in vars(result).items() if name != "state"},
+    )
+    _insert_measurements(connection, claim, rows)
+
+
+def release(connection: Connection, claim: Claim) -> None:
+    """Back to waiting: nobody is to blame, nothing is counted."""
+    _write_if_mine(connection, claim, state=WAITING, lease_expires_at=None, worker_id=None)
+    connection.execute(delete(measurement).where(measurement.c.run_id == claim.run_id))
+
+
+def counts(connection: Connection, study_id: int) -> dict[Phase, dict[RunState, int]]:
+    """Runs by phase and state: one grouped query."""
+    rows = connection.execute(
+        select(run.c.phase, run.c.state, func.count())
+        .where(run.c.study_id == study_id)
+        .group_by(run.c.phase, run.c.state)
+    )
+    found: dict[Phase, dict[RunState, int]] = {phase: {} for phase in Phase}
+    for phase, state, number in rows:
+        found[Phase(phase)][RunState(state)] = number
+    return found

@@ -1,0 +1,258 @@
+"""The store's values: frozen, one a row. Times are seconds since 1970 (UTC) by the database's own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from schedsearch.schedule import Schedule
+
+
+class Phase(StrEnum):
+    """The phases of a study, in order."""
+
+    NOISE = "noise"  # one baseline on several seeds: how much do results scatter?
+    SEARCH = "search"  # candidates, and every baseline's base LR, on one seed
+    RACE = "race"  # the champions of all answers on fresh seeds; it only picks
+    CONFIRM = "confirm"  # winner, runners-up and baselines on other fresh seeds: the only runs that are reported
+
+
+class RunState(StrEnum):
+    """The life of a run."""
+
+    WAITING = "waiting"  # anyone may claim it
+    RUNNING = "running"  # one worker holds its lease
+    COMPLETED = "completed"  # reached its horizon
+    DIVERGED = "diverged"  # ended early with an exploded or non-finite loss: a result, not an error
+    FAILED = "failed"  # the user's code raised, or its workers died too often
+
+    @property
+    def is_finished(self) -> bool:
+        return self in (RunState.COMPLETED, RunState.DIVERGED, RunState.FAILED)
+
+
+class StudyState(StrEnum):
+    """The life of a study."""
+
+    RUNNING = "running"  # workers serve it
+    STOPPED = "stopped"  # asked to stop; can be resumed
+    FINISHED = "finished"  # has its verdict
+    FAILED = "failed"  # given up; `reason` says why
+
+
+@dataclass(frozen=True)
+class NewStudy:
+    """A study to be written. budget and plan are the search room's values as plain mappings."""
+
+    name: str
+    task: str
+    task_options: Mapping[str, Any]
+    task_fingerprint: str
+    metric: str
+    direction: str
+    space_name: str
+    space_version: str
+    space: Mapping[str, Any]
+    strategy: str
+    seed: int
+    total_updates: int
+    updates_per_epoch: int
+    budget: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    code_version: str
+    optuna_study: str
+
+
+@dataclass(frozen=True)
+class Study(NewStudy):
+    """A study as it stands."""
+
+    id: int
+    phase: Phase
+    state: StudyState
+    reason: str | None
+    created_at: float
+    finished_at: float | None
+    mlflow_experiment_id: str | None
+    mlflow_run_id: str | None
+
+
+@dataclass(frozen=True)
+class NewCandidate:
+    """A schedule to be tried. kind: search, baseline, incumbent or champion; trial_number: Optuna's, if it asked for it."""
+
+    kind: str
+    label: str | None
+    schedule: Schedule
+    trial_number: int | None
+    arm: str
+    answer_warmup: str
+    answer_decay: str
+    answer_restarts: str
+
+
+@dataclass(frozen=True)
+class Candidate(NewCandidate):
+    """A candidate of a study."""
+
+    id: int
+    study_id: int
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A training to be done. `round` counts the race's rounds (and each baseline's tuning runs)."""
+
+    candidate_id: int
+    phase: Phase
+    round: int
+    seed: int
+    total_updates: int
+
+
+@dataclass(frozen=True)
+class Run(NewRun):
+    """One training of one candidate. score is None unless it completed; attempt counts the leases given so far."""
+
+    id: int
+    study_id: int
+    state: RunState
+    attempt: int
+    worker_id: str | None
+    device: str | None
+    claimed_at: float | None
+    finished_at: float | None
+    duration_s: float | None
+    updates_done: int | None
+    initial_loss: float | None
+    score: float | None
+    test_score: float | None
+    diverged_at: int | None
+    reason: str | None
+    told: bool
+    mirrored: bool
+    mlflow_run_id: str | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to train a run: valid while the lease lives and `attempt` is the row's."""
+
+    run_id: int
+    attempt: int
+    worker_id: str
+    study_id: int
+    candidate: Candidate
+    phase: Phase
+    seed: int
+    total_updates: int
+
+
+@dataclass(frozen=True)
+class MeasurementRow:
+    """After update number `update` (from 0): the LR it used, the mean training loss since the row before, validation."""
+
+    update: int
+    lr: float
+    train_loss: float | None
+    val_loss: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    state: RunState
+    score: float | None = None
+    test_score: float | None = None
+    updates_done: int | None = None
+    initial_loss: float | None = None
+    diverged_at: int | None = None
+    reason: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class StandingRow:
+    """One finalist of the confirmation. role: winner, runner-up, baseline or incumbent. Intervals are 95 %."""
+
+    candidate_id: int
+    role: str
+    seeds: int
+    diverged: int
+    mean: float | None
+    ci_low: float | None
+    ci_high: float | None
+    probability_best: float
+    test_mean: float | None
+    rank_position: int
+    is_recommended: bool
+    is_tied: bool
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """candidate minus against, in the metric's units, on the confirmation's seeds."""
+
+    candidate_id: int
+    against_id: int
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p_value: float | None
+    paired: bool
+    seeds: int
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """One answer to one question at its best candidate. difference: to the best of the other answers (None: not run)."""
+
+    question: str
+    answer: str
+    candidate_id: int
+    phase: str
+    runs: int
+    mean: float | None
+    ci_low: float | None
+    ci_high: float | None
+    difference: float | None
+    diff_low: float | None
+    diff_high: float | None
+    best_base_lr: float
+    is_chosen: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a finished study concludes. `details`: noise, pairing, warnings, as plain values."""
+
+    recommended_id: int
+    winner_id: int
+    is_tie: bool
+    text: str
+    details: Mapping[str, Any]
+    standings: tuple[StandingRow, ...]
+    comparisons: tuple[ComparisonRow, ...]
+    answers: tuple[AnswerRow, ...]
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """How well the curve model ranked runs it had not seen (leave-one-out Spearman), after `runs` runs."""
+
+    runs: int
+    rank_agreement: float | None
+
+
+@dataclass(frozen=True)
+class SchemaStatus:
+    """The store's schema revision against this code's."""
+
+    found: str | None
+    expected: str
+    fits: bool

@@ -1,0 +1,68 @@
+"""Rows to values and back: the one place where a column's name meets a record's field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Dialect, Insert, Row, Table, insert
+from sqlalchemy.dialects import postgresql
+
+from schedsearch.schedule import Schedule
+from schedsearch.store.records import Candidate, MeasurementRow, NewCandidate, Phase, Run, RunState, Study, StudyState
+from schedsearch.store.tables import candidate, run
+
+STUDY_ONLY_IN_STORE = ("planner_id", "planner_expires_at", "planner_token")
+RUN_ONLY_IN_STORE = ("lease_expires_at", "created_at", "leases_lost")
+RUN_COLUMNS = tuple(column for column in run.c if column.name not in RUN_ONLY_IN_STORE)
+CANDIDATE_FIELDS = (
+    "id", "study_id", "kind", "label", "trial_number", "arm", "answer_warmup", "answer_decay", "answer_restarts",
+)  # fmt: skip
+
+
+def to_study(row: Row[Any]) -> Study:
+    values = {key: value for key, value in row._mapping.items() if key not in STUDY_ONLY_IN_STORE}
+    return Study(**{**values, "phase": Phase(values["phase"]), "state": StudyState(values["state"])})
+
+
+def to_run(row: Row[Any]) -> Run:
+    values = {column.name: row._mapping[column] for column in RUN_COLUMNS}
+    return Run(**{**values, "phase": Phase(values["phase"]), "state": RunState(values["state"])})
+
+
+def to_candidate(row: Row[Any]) -> Candidate:
+    values = {name: row._mapping[candidate.c[name]] for name in CANDIDATE_FIELDS}
+    return Candidate(**values, schedule=Schedule.from_dict(row._mapping[candidate.c.schedule]))
+
+
+def to_measurement(row: Row[Any]) -> MeasurementRow:
+    return MeasurementRow(row.update_number, row.lr, row.train_loss, row.val_loss, row.metrics)
+
+
+def candidate_values(study_id: int, new: NewCandidate) -> dict[str, Any]:
+    """The columns of a candidate: its schedule once as JSON and once as columns that SQL can ask about."""
+    values = new.schedule.to_dict()
+    warmup, restarts = values["warmup"] or {}, values["restarts"] or {}
+    return {
+        "study_id": study_id,
+        **{name: getattr(new, name) for name in CANDIDATE_FIELDS[2:]},
+        "base_lr": new.schedule.base_lr,
+        "warmup_kind": warmup.get("kind"),
+        "warmup_fraction": warmup.get("fraction"),
+        "warmup_start_factor": warmup.get("start_factor"),
+        "decay_kind": values["decay"]["kind"],
+        "decay_final_factor": values["decay"].get("final_factor"),
+        "restarts_cycles": restarts.get("cycles"),
+        "restarts_growth": restarts.get("growth"),
+        "restarts_peak_decay": restarts.get("peak_decay"),
+        "step_every": str(new.schedule.step_every),
+        "schedule": values,
+        "schedule_key": new.schedule.key(),
+        "description": new.schedule.describe(),
+    }
+
+
+def insert_or_ignore(table: Table, dialect: Dialect) -> Insert:
+    """An insert that leaves rows alone which are there already."""
+    if dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return insert(table).prefix_with("OR IGNORE" if dialect.name == "sqlite" else "IGNORE")

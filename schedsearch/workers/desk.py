@@ -1,0 +1,88 @@
+"""What a planning step sees: the study as it stands now, and the tools to change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from schedsearch.evidence import Scores
+from schedsearch.search.plan import Plan
+from schedsearch.space import SearchSpace
+from schedsearch.store import Candidate, NewRun, Phase, Run, RunState, Store, Study
+from schedsearch.workers.surrogate import Surrogate
+
+FIRST_SEED = {Phase.SEARCH: 0, Phase.NOISE: 1, Phase.RACE: 100, Phase.CONFIRM: 1000}
+
+
+def seeds_of(study_seed: int, phase: Phase, count: int, *, start: int = 0) -> list[int]:
+    """`count` seeds of this phase. Phases never share one, so nothing is confirmed on a seed it was found on."""
+    first = study_seed + FIRST_SEED[phase] + start
+    return list(range(first, first + count))
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A snapshot of one study for the holder of its planner lease (`token`)."""
+
+    store: Store
+    study: Study
+    token: int
+    space: SearchSpace
+    surrogate: Surrogate
+    candidates: Mapping[int, Candidate]
+    runs: Sequence[Run]
+
+    @cached_property
+    def plan(self) -> Plan:
+        return Plan.from_dict(self.study.plan)
+
+    def of(self, phase: Phase) -> list[Run]:
+        """The runs of this phase."""
+        return [run for run in self.runs if run.phase is phase]
+
+    def done(self, phase: Phase) -> bool:
+        """Whether every run of this phase has ended."""
+        return all(run.state.is_finished for run in self.of(phase))
+
+    def scores(self, phase: Phase) -> Scores:
+        """Score by candidate and seed of the runs that ended in this phase; None where a run diverged."""
+        scores: dict[int, dict[int, float | None]] = {}
+        for run in self.of(phase):
+            if run.state in (RunState.COMPLETED, RunState.DIVERGED):
+                scores.setdefault(run.candidate_id, {})[run.seed] = run.score
+        return scores
+
+    def add_runs(
+        self, candidate_ids: Sequence[int], phase: Phase, seeds: Sequence[int], round_: int = 0
+    ) -> int:
+        """Queue one run for each candidate and seed. Seeds vary slowest, so that pairs are trained close in time."""
+        new = [
+            NewRun(
+                candidate_id=candidate,
+                phase=phase,
+                round=round_,
+                seed=seed,
+                total_updates=self.study.total_updates,
+            )
+            for seed in seeds
+            for candidate in candidate_ids
+        ]
+        return self.store.add_runs(self.study.id, new)
+
+    def advance(self, phase: Phase, plan: Plan | None = None) -> bool:
+        """Move the study to `phase`; always True, because something changed."""
+        self.store.advance(self.study.id, self.token, phase, (plan or self.plan).to_dict())
+        return True
+
+    def affordable(self) -> int:
+        """How many more runs a budget in hours pays for, with every run counted at the mean duration so far."""
+        hours = self.study.budget.get("hours")
+        if hours is None:
+            return 1_000_000_000
+        durations = [run.duration_s for run in self.runs if run.duration_s is not None]
+        if not durations:
+            return 1_000_000_000
+        mean = sum(durations) / len(durations)
+        outstanding = sum(not run.state.is_finished for run in self.runs)
+        return int((hours * 3600 - sum(durations)) / mean) - outstanding

@@ -1,0 +1,33 @@
+"""Domain values turned into the store's rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schedsearch.schedule import Schedule
+from schedsearch.space import Question, answers_of, arm_of
+from schedsearch.store import NewCandidate
+
+
+@dataclass(frozen=True)
+class NamedSchedule:
+    """A schedule with its place in the study. kind: search, baseline, incumbent or champion; label: its name, if any."""
+
+    kind: str
+    label: str | None
+    schedule: Schedule
+
+
+def new_candidate(named: NamedSchedule, trial_number: int | None = None) -> NewCandidate:
+    """The candidate row of a schedule."""
+    answers = answers_of(named.schedule)
+    return NewCandidate(
+        kind=named.kind,
+        label=named.label,
+        schedule=named.schedule,
+        trial_number=trial_number,
+        arm=arm_of(named.schedule).label,
+        answer_warmup=answers[Question.WARMUP],
+        answer_decay=answers[Question.DECAY],
+        answer_restarts=answers[Question.RESTARTS],
+    )

@@ -1,0 +1,126 @@
+"""The noise and search phases: tell what ended, tune the baselines, ask for more, name the champions."""
+
+from __future__ import annotations
+
+from schedsearch.schedule import Schedule
+from schedsearch.search.plan import Plan, fit_to_runs
+from schedsearch.store import Phase, Run, RunState, StudyState
+from schedsearch.workers.confirmation import start_race
+from schedsearch.workers.desk import Desk, seeds_of
+from schedsearch.workers.rows import NamedSchedule, new_candidate
+
+STARTUP_BATCH = 8
+RUNS_PER_BATCHED_ASK = 8
+TIMING_MARGIN = 1.1
+
+
+def after_noise(desk: Desk) -> bool:
+    """Once every noise run has ended, the plan is complete (a budget in hours is now a number of runs)."""
+    return desk.done(Phase.NOISE) and desk.advance(Phase.SEARCH, _resolve_hours(desk))
+
+
+def _resolve_hours(desk: Desk) -> Plan:
+    hours = desk.study.budget.get("hours")
+    durations = [run.duration_s for run in desk.runs if run.duration_s is not None]
+    if hours is None or not durations:
+        return desk.plan
+    runs = int(hours * 3600 / (TIMING_MARGIN * max(durations)))
+    return fit_to_runs(desk.plan, runs, what=f"`hours` = {hours}, at {max(durations):.1f} s a run,")
+
+
+def step(desk: Desk) -> bool:
+    """One step of the search phase."""
+    _tell_finished(desk)
+    searched = desk.of(Phase.SEARCH)
+    if any(run.state is RunState.WAITING for run in searched):
+        return False
+    if _tune_baselines(desk) + _ask(desk):
+        return True
+    if not desk.done(Phase.SEARCH):
+        return False
+    if not any(run.state is RunState.COMPLETED for run in searched):
+        desk.store.set_study_state(
+            desk.study.id, StudyState.FAILED, "No run of the search reached its horizon."
+        )
+        return True
+    return start_race(desk)
+
+
+def _trials(desk: Desk) -> list[Run]:
+    return [run for run in desk.of(Phase.SEARCH) if desk.candidates[run.candidate_id].kind == "search"]
+
+
+def _tell_finished(desk: Desk) -> None:
+    untold = [run for run in desk.of(Phase.SEARCH) if run.state.is_finished and not run.told]
+    for run in untold:
+        number = desk.candidates[run.candidate_id].trial_number
+        if number is not None:
+            diverged = run.state is RunState.DIVERGED
+            desk.surrogate.history.tell(number, run.score, diverged=diverged, worst=_worst(desk))
+    if untold:
+        desk.store.mark_told([run.id for run in untold])
+
+
+def _worst(desk: Desk) -> float:
+    """The finite value that stands for a divergence: no better than any score or starting loss seen."""
+    scores = [run.score for run in desk.runs if run.score is not None]
+    if desk.study.direction == "maximize":
+        return min([*scores, 0.0])
+    starts = [run.initial_loss for run in desk.runs if run.initial_loss is not None]
+    return max([*scores, *starts, 0.0])
+
+
+def _ask(desk: Desk) -> int:
+    trials = _trials(desk)
+    left = min((desk.plan.trials or 0) - len(trials), desk.affordable())
+    if left <= 0:
+        return 0
+    finished = sum(run.state.is_finished for run in desk.runs)
+    size = max(1, finished // RUNS_PER_BATCHED_ASK) if trials else STARTUP_BATCH
+    numbers = {desk.candidates[run.candidate_id].trial_number for run in trials}
+    desk.surrogate.history.fail_orphans({number for number in numbers if number is not None})
+    outside = [run for run in desk.runs if desk.candidates[run.candidate_id].kind != "search"]
+    asked = desk.surrogate.ask(min(left, size), desk.candidates, outside)
+    ids = [
+        desk.store.add_candidate(
+            desk.study.id, new_candidate(NamedSchedule("search", None, one.schedule), one.number)
+        )
+        for one in asked
+    ]
+    return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1))
+
+
+def _tune_baselines(desk: Desk) -> int:
+    """Every baseline is run `plan.baseline_runs` times over the search: first as bold as the middle of the range,
+    then where the model expects its best base LR. Spread over the search, so that later runs know more."""
+    plan = desk.plan
+    rounds = {run.round for run in desk.of(Phase.SEARCH) if run not in _trials(desk)}
+    round_ = max(rounds, default=-1) + 1
+    due_at = (plan.trials or 0) * round_ / plan.baseline_runs
+    if round_ >= plan.baseline_runs or len(_trials(desk)) < due_at:
+        return 0
+    ids = [
+        desk.store.add_candidate(desk.study.id, new_candidate(_tuned(desk, one))) for one in baselines(desk)
+    ]
+    return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1), round_)
+
+
+def baselines(desk: Desk) -> list[NamedSchedule]:
+    """The baselines of this study's space, and the user's own schedule where one was given."""
+    named = [NamedSchedule("baseline", one.name, one.schedule) for one in desk.space.baselines]
+    incumbent = desk.study.budget.get("incumbent")
+    if incumbent is not None:
+        named.append(NamedSchedule("incumbent", "incumbent", Schedule.from_dict(incumbent)))
+    return named
+
+
+def _tuned(desk: Desk, baseline: NamedSchedule) -> NamedSchedule:
+    tried = [
+        desk.candidates[run.candidate_id].schedule.base_lr
+        for run in desk.runs
+        if desk.candidates[run.candidate_id].label == baseline.label
+    ]
+    if baseline.kind == "incumbent" and not tried:
+        return baseline
+    schedule = desk.surrogate.tune(baseline.schedule, tried, desk.candidates, desk.runs)
+    return NamedSchedule(baseline.kind, baseline.label, schedule)

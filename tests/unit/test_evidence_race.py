@@ -1,0 +1,54 @@
+"""The race: who is dropped, who is not, and why."""
+
+from math import sqrt
+
+import pytest
+from scipy import stats
+
+from schedsearch.errors import InvalidInput
+from schedsearch.evidence import survivors
+
+
+def test_those_clearly_behind_are_dropped_best_first() -> None:
+    scores = {1: {1: 1.05, 2: 1.15}, 2: {1: 0.95, 2: 1.05}, 3: {1: 5.0, 2: 5.1}}
+    assert survivors(scores, "minimize") == [2, 1]
+    assert survivors(scores, "maximize") == [3]
+
+
+def test_the_margin_is_the_one_stated() -> None:
+    share = float(stats.chi2.median(1))
+    sd = sqrt(0.02 / share)  # both candidates below have variance 0.02
+    margin = float(stats.t.ppf(0.95, 1)) * sd * 1.0
+    behind = {1: {1: 0.9, 2: 1.1}, 2: {1: 0.9 + margin + 0.001, 2: 1.1 + margin + 0.001}}
+    close = {1: {1: 0.9, 2: 1.1}, 2: {1: 0.9 + margin - 0.001, 2: 1.1 + margin - 0.001}}
+    assert survivors(behind, "minimize") == [1]
+    assert survivors(close, "minimize") == [1, 2]
+
+
+def test_one_wild_candidate_does_not_shelter_the_rest() -> None:
+    calm = {i: {1: 1.0 + 0.5 * i, 2: 1.02 + 0.5 * i} for i in range(5)}
+    assert survivors({**calm, 9: {1: 2.0, 2: 40.0}}, "minimize") == [0]
+
+
+def test_divergence_is_behind_unless_everybody_diverged() -> None:
+    assert survivors({1: {1: 9.0, 2: 9.1}, 2: {1: 0.1, 2: None}}, "minimize") == [1]
+    assert survivors({1: {1: None, 2: None}, 2: {1: 0.1, 2: None}}, "minimize") == [2, 1]
+
+
+def test_protected_candidates_stay() -> None:
+    scores = {1: {1: 1.0, 2: 1.01}, 2: {1: 9.0, 2: 9.01}, 3: {1: None, 2: None}}
+    assert survivors(scores, "minimize") == [1]
+    assert survivors(scores, "minimize", protected={2, 3}) == [1, 2, 3]
+
+
+def test_with_one_seed_each_nothing_is_clear() -> None:
+    assert survivors({1: {1: 1.0}, 2: {1: 100.0}, 3: {1: None}}, "minimize") == [1, 2]
+
+
+def test_an_empty_race_has_no_survivors() -> None:
+    assert survivors({}, "minimize") == []
+
+
+def test_an_unknown_direction_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"`direction` must be .*, but is 'up' instead"):
+        survivors({}, "up")
