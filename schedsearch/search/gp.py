@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,15 @@ def fit_hyperparameters(x: Array, y: Array, priors: Priors | None = None) -> Hyp
     return fitted if np.isfinite(fitted.lengthscales + (fitted.outputscale, fitted.noise)).all() else start
 
 
+def _import_botorch() -> None:
+    """The first import, without the deprecation warnings of its own dependencies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import_module("botorch")
+
+
 def _botorch_model(x: Array, y: Array, priors: Priors, start: Hyperparameters) -> Any:
+    _import_botorch()
     import torch
     from botorch.models import SingleTaskGP
     from botorch.settings import validate_input_scaling

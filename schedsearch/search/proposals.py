@@ -68,7 +68,7 @@ class Proposer:
     seed: int
     startup: int
     _parts: dict[int, list[Shape]] = field(default_factory=dict)
-    _fits: dict[tuple[int, int], Hyperparameters] = field(default_factory=dict)
+    _fits: dict[bytes, Hyperparameters] = field(default_factory=dict)
     rank_agreement: float | None = None
 
     def propose(
@@ -119,14 +119,16 @@ class Proposer:
         )
 
     def _hyperparameters(self, evidence: Evidence, m: int) -> Hyperparameters:
-        extra = len(evidence.values) - evidence.trials
-        if (m, extra) not in self._fits:
-            rows = np.r_[evidence.trials : evidence.trials + extra, 0 : evidence.trials][:m]
-            values = [evidence.values[row] for row in rows]
-            y = ValueScale.of(values, evidence.direction).to_latent(values)
-            some = spread_selection(y, MOST_FITTED)
-            self._fits[m, extra] = fit_hyperparameters(evidence.features[rows][some], y[some])
-        return self._fits[m, extra]
+        rows = np.r_[evidence.trials : len(evidence.values), 0 : evidence.trials][:m]
+        values = [evidence.values[row] for row in rows]
+        y = ValueScale.of(values, evidence.direction).to_latent(values)
+        some = spread_selection(y, MOST_FITTED)
+        x, y = evidence.features[rows][some], y[some]
+        key = x.tobytes() + y.tobytes()
+        if key not in self._fits:
+            self._fits.clear()
+            self._fits[key] = fit_hyperparameters(x, y)
+        return self._fits[key]
 
     def _pool(self, past: Past, evidence: Evidence, model: CurveModel, numbers: Sequence[int]) -> Pool:
         latent = model.posterior.mean(evidence.features[: evidence.trials])

@@ -84,7 +84,6 @@ class CurveSampler(BaseSampler):
     def observe(self, observations: Sequence[Observation]) -> None:
         """Replace the curves that were run outside the study."""
         self._observations = tuple(observations)
-        self._proposer.forget_fits()
 
     def reseed_rng(self) -> None:
         self._seed = int(np.random.default_rng().integers(2**31))

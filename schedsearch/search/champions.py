@@ -1,0 +1,205 @@
+"""The champion of every answer: the candidate that the model believes in most, whether it was run or not.
+
+A model's favourite among thousands that were never run is over-optimistic: it is picked for the luck of its prediction
+too. So a candidate that was run is judged by its posterior mean, and one that was not by the bad end of what the model
+expects of it, mean + CAUTION_SD * sd: only where the model is sure of a gain does an untried curve replace a tried one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log10
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schedsearch.schedule import Schedule, describe_curve, relative_bound
+from schedsearch.search.model import CurveModel
+from schedsearch.search.pool import Describer, Pool, centred_log_lrs
+from schedsearch.search.proposals import NEAR_CENTRE, centre_of, neighbours
+from schedsearch.search.trials import Candidate
+from schedsearch.space import Answer, Arm, SearchSpace, arm_of
+
+Array = NDArray[np.float64]
+
+CAUTION_SD = 1.0
+DRAWS = 1024
+FEWEST_DRAWS_PER_ARM = 32
+COPIES = 4
+PARENTS = 3
+NEIGHBOUR_ROUNDS, NEIGHBOURS = 2, 48
+LR_STEP = 0.01
+LR_REACH = 0.3
+SAME_LR = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A candidate that was run to its horizon. params: those of the space; None for a baseline or the user's own.
+    candidate_id: whatever names it for the caller. score: in the task's units."""
+
+    params: Mapping[str, Any] | None
+    schedule: Schedule
+    candidate_id: int | None
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The best candidate for one answer. candidate_id: None when it was never run. mean, sd: what the model expects of
+    it, in score units (seed noise not included)."""
+
+    schedule: Schedule
+    candidate_id: int | None
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """A champion of one arm on its way; badness: what it is judged by, latent units, smaller is better."""
+
+    champion: Champion
+    badness: float
+
+
+def name_champions(
+    model: CurveModel,
+    space: SearchSpace,
+    tried: Sequence[Tried],
+    total_updates: int,
+    updates_per_epoch: int | None,
+    rng: np.random.Generator,
+) -> dict[Answer, Champion]:
+    """The best candidate for every answer that the space can give; answers that share theirs share one `Champion`.
+
+    model: of all results, in the space's horizon. tried: baselines count for the answers of their arm, where the space
+    has that arm. An answer for which nothing possible was found (at this horizon) is left out.
+    """
+    describer = Describer(space, total_updates, updates_per_epoch)
+    contenders = _tried_contenders(model, tried, total_updates, updates_per_epoch)
+    best: dict[Arm, _Contender] = {}
+    for arm in space.arms:
+        own = [one for one in tried if arm_of(one.schedule) == arm]
+        found = contenders[arm] + _untried(model, describer, arm, own, rng)
+        if found:
+            best[arm] = min(found, key=lambda one: one.badness)
+    champions = {}
+    for answer in space.answers:
+        sharing = [one for arm, one in best.items() if arm.answers[answer.question] == answer.value]
+        if sharing:
+            champions[answer] = min(sharing, key=lambda one: one.badness).champion
+    return champions
+
+
+def _tried_contenders(
+    model: CurveModel, tried: Sequence[Tried], total_updates: int, updates_per_epoch: int | None
+) -> dict[Arm, list[_Contender]]:
+    contenders: dict[Arm, list[_Contender]] = defaultdict(list)
+    if not tried:
+        return contenders
+    expected = model.predict([one.schedule.lrs(total_updates, updates_per_epoch) for one in tried])
+    for index, one in enumerate(tried):
+        champion = Champion(one.schedule, one.candidate_id, float(expected.mean[index]), float(expected.sd[index]))
+        contenders[arm_of(one.schedule)].append(_Contender(champion, float(expected.latent_mean[index])))
+    return contenders
+
+
+def _untried(
+    model: CurveModel, describer: Describer, arm: Arm, tried: Sequence[Tried], rng: np.random.Generator
+) -> list[_Contender]:
+    """The most certain of this arm's candidates that were never run; none when the arm has none."""
+    pool = _arm_pool(model, describer, arm, _candidates(model, describer, tried), rng)
+    if pool is None:
+        return []
+    schedule = describer.space.schedule(_refined(model, describer, pool))
+    known = {one.schedule for one in tried}
+    if schedule in known:
+        return []
+    expected = model.predict([schedule.lrs(describer.total_updates, describer.updates_per_epoch)])
+    champion = Champion(schedule, None, float(expected.mean[0]), float(expected.sd[0]))
+    return [_Contender(champion, float(expected.latent_mean[0] + CAUTION_SD * expected.latent_sd[0]))]
+
+
+def _candidates(model: CurveModel, describer: Describer, tried: Sequence[Tried]) -> list[Candidate]:
+    """The best few runs of the space's own, best posterior mean first."""
+    known = [Candidate(describer.shape(one.params), log10(one.schedule.base_lr)) for one in tried if one.params]
+    if not known:
+        return []
+    expected = model.view(np.stack([one.shape.features + one.log_lr for one in known])).mean
+    return [known[index] for index in np.argsort(expected, kind="stable")[:PARENTS]]
+
+
+def _arm_pool(
+    model: CurveModel, describer: Describer, arm: Arm, parents: list[Candidate], rng: np.random.Generator
+) -> list[Candidate] | None:
+    """The best few of random draws of the arm and of perturbations of its best, by the bad end of what is expected."""
+    count = max(FEWEST_DRAWS_PER_ARM, DRAWS // len(describer.space.arms))
+    shapes = describer.shapes(describer.space.draw(rng, arm) for _ in range(count))
+    if not shapes:
+        return None
+    log_lrs = centred_log_lrs(shapes, COPIES, describer.log_range, centre_of(parents), NEAR_CENTRE, rng)
+    pool = Pool.of(shapes, log_lrs)
+    for _ in range(NEIGHBOUR_ROUNDS):
+        pool = pool.and_also(neighbours(describer, [*_most_certain(model, pool), *parents], NEIGHBOURS, rng))
+    return _most_certain(model, pool)
+
+
+def _most_certain(model: CurveModel, pool: Pool) -> list[Candidate]:
+    order = np.argsort(_pessimistic(model, pool.features), kind="stable")[:PARENTS]
+    return [Candidate(*pool.at(int(index))) for index in order]
+
+
+def _pessimistic(model: CurveModel, features: Array) -> Array:
+    view = model.view(features)
+    return np.asarray(view.mean + CAUTION_SD * view.sd, dtype=np.float64)
+
+
+def _refined(model: CurveModel, describer: Describer, best: Sequence[Candidate]) -> dict[str, Any]:
+    """The best of these few shapes at its best base LR nearby."""
+    low, high = describer.log_range
+    steps = np.arange(-LR_REACH, LR_REACH + LR_STEP, LR_STEP)
+    log_lrs = np.clip(np.array([one.log_lr for one in best])[:, None] + steps, low, high)
+    pool = Pool.of([one.shape for one in best], log_lrs)
+    shape, log_lr = pool.at(int(np.argmin(_pessimistic(model, pool.features))))
+    return {**shape.params, "base_lr": describer.base_lr(log_lr)}
+
+
+def best_base_lr(
+    model: CurveModel | None,
+    baseline: Schedule,
+    base_lr: tuple[float, float],
+    total_updates: int,
+    updates_per_epoch: int | None,
+    tried: Sequence[float],
+) -> float:
+    """The base LR to run this schedule at next, inside the range `base_lr`.
+
+    Without a model the (logarithmic) middle of the range moved by the schedule's own g*, so that all baselines start
+    equally bold. With one where it expects the best score, at least SAME_LR decades from the base LRs `tried` (or as
+    far from them as the range allows).
+    """
+    low, high = log10(base_lr[0]), log10(base_lr[1])
+    if model is None:
+        scale = relative_bound(baseline, total_updates, updates_per_epoch).best_scale
+        return _inside(float(np.clip((low + high) / 2 + log10(scale), low, high)), base_lr)
+    log_lrs = np.linspace(low, high, 1 + max(1, round((high - low) / LR_STEP)))
+    shape = describe_curve(baseline.with_base_lr(1.0).lrs(total_updates, updates_per_epoch))
+    expected = model.view(shape + log_lrs[:, None]).mean
+    apart = _distance(log_lrs, tried)
+    allowed = apart >= min(SAME_LR, float(apart.max()))
+    return _inside(float(log_lrs[np.argmin(np.where(allowed, expected, np.inf))]), base_lr)
+
+
+def _distance(log_lrs: Array, tried: Sequence[float]) -> Array:
+    """Decades to the nearest base LR that was tried; infinite where none was."""
+    if not tried:
+        return np.full(len(log_lrs), np.inf)
+    return np.asarray(np.abs(log_lrs[:, None] - np.log10(tried)).min(axis=1), dtype=np.float64)
+
+
+def _inside(log_lr: float, base_lr: tuple[float, float]) -> float:
+    return float(min(base_lr[1], max(base_lr[0], 10**log_lr)))
