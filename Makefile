@@ -7,8 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Where the CPU build of torch is looked for first. `make TORCH_INDEX=` takes PyPI's own build (CUDA, on Linux).
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# `make TORCH_INDEX=URL` looks for torch on another index as well, e.g. one that carries builds for your hardware.
+TORCH_INDEX ?=
 PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check

@@ -6,6 +6,7 @@ Nothing heavier than click is imported before a verb runs. Talk goes to stderr, 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from schedsearch import __version__
-from schedsearch.errors import SchedsearchError
+from schedsearch.errors import InvalidInput, SchedsearchError, StudyInterrupted
 
 INTERRUPTED = 130
 CONTEXT = {
@@ -68,9 +69,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--task", help="A built-in task (`schedsearch tasks`), `pkg.module:Name` or `path/file.py:Name`."
-)
+@click.option("--task", help="A built-in task (`schedsearch tasks`), `pkg.module:Name` or `path/file.py:Name`.")
 @click.option(
     "--space",
     default="framework",
@@ -78,9 +77,7 @@ def cli() -> None:
     help="A search space (`schedsearch spaces`) or a YAML file.",
 )
 @click.option("--study", help="Name of the study. Default: task, space and time.")
-@click.option(
-    "--trials", type=int, help="Budget: candidates to search (default 48). Confirmation comes on top."
-)
+@click.option("--trials", type=int, help="Budget: candidates to search (default 48). Confirmation comes on top.")
 @click.option("--updates", type=int, help="Budget: optimizer updates of all runs together.")
 @click.option("--hours", type=float, help="Budget: device-hours of all runs together.")
 @click.option(
@@ -90,13 +87,9 @@ def cli() -> None:
     show_default=True,
     help="One model over learning-rate curves, or Optuna's TPE for comparison.",
 )
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Study seed; every other seed follows from it."
-)
+@click.option("--seed", type=int, default=0, show_default=True, help="Study seed; every other seed follows from it.")
 @click.option("--workers", type=int, help="Worker processes. Default: one a core, or one a GPU.")
-@click.option(
-    "--devices", help="Devices, comma-separated (`cpu`, `cuda:0,cuda:1`). Default: what this machine has."
-)
+@click.option("--devices", help="Devices, comma-separated (`cpu`, `cuda:0,cuda:1`). Default: what this machine has.")
 @storage_option
 @mlflow_option
 @click.option(
@@ -139,10 +132,13 @@ def cli() -> None:
     show_default=True,
     help="Fresh seeds of each finalist in the confirmation.",
 )
+@click.option(
+    "--warm-start", metavar="STUDY", help="Learn from an earlier study of this store, e.g. at a shorter horizon."
+)
 @click.option("--resume", metavar="STUDY", help="Go on with a stopped study.")
 @json_option
 @click.pass_context
-def launch(context: click.Context, study_file: Path | None, as_json: bool, **given: Any) -> None:
+def launch(context: click.Context, /, study_file: Path | None, as_json: bool, **given: Any) -> None:
     """Search for a schedule and verify it: noise, search, race, confirmation, verdict."""
     from schedsearch.commands.launch import launch as run
     from schedsearch.commands.live import LiveView
@@ -155,22 +151,30 @@ def launch(context: click.Context, study_file: Path | None, as_json: bool, **giv
     if as_json:
         emit_json(result_values(options.storage, done))
     else:
-        final_words(options.storage, done)
+        click.echo(final_words(options.storage, done, options.mlflow))
+
+
+OF_THIS_MACHINE = ("resume", "storage", "mlflow", "output_dir", "workers", "devices", "as_json")
 
 
 def _launch_options(context: click.Context, study_file: Path | None, given: dict[str, Any]) -> Any:
+    """What was typed goes before the environment, that before the study file, that before the defaults."""
     from schedsearch.commands.options import LaunchOptions, parse_task_options, read_study_file
 
-    values = {
-        **given,
-        "task_options": parse_task_options(given["task_options"]),
-        "devices": given["devices"],
-    }
-    if study_file is not None:
-        for key, value in read_study_file(study_file).items():
-            if context.get_parameter_source(key) in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP):
-                values[key] = value
-    return LaunchOptions.from_values(values)
+    from_file = {} if study_file is None else read_study_file(study_file)
+    by_default = {key for key in given if context.get_parameter_source(key) is ParameterSource.DEFAULT}
+    if given["resume"] is not None:
+        _refuse_with_resume(set(given) - by_default | set(from_file))
+    values = {**given, "task_options": parse_task_options(given["task_options"])}
+    return LaunchOptions.from_values({**values, **{key: from_file[key] for key in by_default & set(from_file)}})
+
+
+def _refuse_with_resume(stated: set[str]) -> None:
+    """A study that goes on keeps what it was launched with."""
+    fixed = sorted(stated - set(OF_THIS_MACHINE))
+    if fixed:
+        named = ", ".join(f"`{one}`" for one in fixed)
+        raise InvalidInput(f"`resume` goes on with a study as it was launched, so that {named} cannot be given too.")
 
 
 @cli.command()
@@ -299,9 +303,7 @@ def worker(study: str | None, storage: str, device: str, threads: int | None) ->
 )
 @click.option("--follow", is_flag=True, help="Go on until the study ends.")
 @click.option("--answer", type=click.Path(dir_okay=False, path_type=Path), hidden=True)
-def sync(
-    study: str, storage: str, mlflow: str, folder: Path | None, follow: bool, answer: Path | None
-) -> None:
+def sync(study: str, storage: str, mlflow: str, folder: Path | None, follow: bool, answer: Path | None) -> None:
     """Mirror a study to MLflow: everything the store has and MLflow has not."""
     from schedsearch.commands.mirroring import sync_command
 
@@ -356,15 +358,22 @@ def doctor(storage: str, mlflow: str, as_json: bool) -> None:
 
 def main() -> None:
     """Entry point: the project's errors become one clear text on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
+    except StudyInterrupted as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
     except SchedsearchError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """SIGTERM stops a launch as Ctrl-C does."""
+    raise KeyboardInterrupt

@@ -57,6 +57,12 @@ class RunInterrupted(SchedsearchError):
     exit_code = 130
 
 
+class StudyInterrupted(SchedsearchError):
+    """The study was asked to stop; what is trained is kept and it can be resumed."""
+
+    exit_code = 130
+
+
 class TrackingError(SchedsearchError):
     """MLflow could not be reached or refused the request. Never stops a study."""
 

@@ -38,6 +38,7 @@ class Finding:
 
 def studies(storage: str) -> list[dict[str, Any]]:
     """One row a study, oldest first."""
+    require_file_store(storage)
     with Store.open(storage) as store:
         return [
             {
@@ -71,6 +72,7 @@ def db_upgrade(storage: str) -> str:
 
 def db_check(storage: str) -> dict[str, Any]:
     """The store's schema version against this code's."""
+    require_file_store(storage)
     return {"storage": redact(storage), **asdict(check(storage))}
 
 
@@ -93,6 +95,8 @@ def _library(name: str) -> Finding:
 
 
 def _store(storage: str) -> Finding:
+    if not store_exists(storage):
+        return Finding("store", True, f"{redact(storage)} (will be made by the first launch)")
     try:
         with Store.open(storage) as store:
             return Finding("store", True, f"{redact(storage)}, {len(store.studies())} studies")
@@ -119,8 +123,13 @@ def _devices() -> Finding:
     return Finding("devices", True, ", ".join(default_devices()))
 
 
+def store_exists(storage: str) -> bool:
+    """False for an SQLite file that is not there; anything else is taken to be there."""
+    prefix = "sqlite:///"
+    return not storage.startswith(prefix) or Path(storage.removeprefix(prefix)).exists()
+
+
 def require_file_store(storage: str) -> None:
     """Reading verbs never create a database: refuse an SQLite file that is not there."""
-    prefix = "sqlite:///"
-    if storage.startswith(prefix) and not Path(storage.removeprefix(prefix)).exists():
+    if not store_exists(storage):
         raise StoreError(f"There is no store at {storage}; `schedsearch launch` makes one.")

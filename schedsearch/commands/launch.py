@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import schedsearch
+from schedsearch.commands.inspect import require_file_store, store_exists
+from schedsearch.commands.mirroring import OFF, MirrorProcess
 from schedsearch.commands.options import LaunchOptions
 from schedsearch.commands.outputs import Outputs, write_outputs
 from schedsearch.commands.preflight import TaskFacts, try_task
@@ -22,15 +24,15 @@ from schedsearch.errors import (
     NoSuccessfulRun,
     SchedsearchError,
     StudyExists,
-    UnknownStudy,
+    StudyInterrupted,
 )
 from schedsearch.schedule import Schedule, relative_bound
 from schedsearch.search.plan import Plan, make_plan
 from schedsearch.space import Baseline, SearchSpace, load_space
 from schedsearch.store import NewRun, NewStudy, Phase, RunState, Store, Study, StudyState
+from schedsearch.tracking import check_tracking_uri
 from schedsearch.workers.desk import seeds_of
 from schedsearch.workers.local import LocalWorkers, posts
-from schedsearch.commands.mirroring import MirrorProcess
 from schedsearch.workers.rows import NamedSchedule, new_candidate
 
 POLL_S = 0.2
@@ -48,42 +50,59 @@ class Launched:
 def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launched:
     """Run a study from here to its verdict; `watch` is called a few times a second with where it stands.
 
-    Raises InvalidInput (nothing was written), NoSuccessfulRun, KeyboardInterrupt (the study is stopped and can be
-    resumed), or another SchedsearchError.
+    Raises InvalidInput (nothing was written), NoSuccessfulRun, StudyInterrupted (Ctrl-C or SIGTERM: what is trained is
+    kept), or another SchedsearchError.
     """
-    if options.resume is not None:
-        study = _reopen(options)
-    else:
-        study = prepare(options)
-    return _run(options, study, watch)
+    if options.mlflow != OFF:
+        check_tracking_uri(options.mlflow, options.storage)
+    study, devices = prepare(options) if options.resume is None else _reopen(options)
+    return _run(options, study, devices, watch)
 
 
-def prepare(options: LaunchOptions) -> Study:
-    """Check everything that can be wrong, then write the study, its noise candidate and its first runs."""
-    budget = options.budget
-    space = load_space(options.space)
-    incumbent = None if options.incumbent is None else read_schedule(options.incumbent)
+def prepare(options: LaunchOptions) -> tuple[Study, tuple[str, ...]]:
+    """Check everything that can be wrong, then write the study, its noise candidate and its first runs.
+
+    Returns the study and the devices to train on.
+    """
     name = options.study_name(datetime.now())
+    space, budget = load_space(options.space), options.budget
+    incumbent = None if options.incumbent is None else read_schedule(options.incumbent)
+    _refuse_existing(options.storage, name, space)
+    facts = try_task(str(options.task), _task_options(options))
+    devices = _devices(options, facts)
+    space = space.with_base_lr(*(options.base_lr or space.base_lr or facts.base_lr_range))
+    _refuse_impossible(space, incumbent, facts)
+    plan = make_plan(
+        budget,
+        space,
+        total_updates=facts.total_updates,
+        baselines=len(space.baselines) + (incumbent is not None),
+        noise_seeds=options.noise_seeds,
+        confirm_seeds=options.confirm_seeds,
+    )
     with Store.open(options.storage) as store:
-        _refuse_existing(store, name, space)
-        facts = try_task(str(options.task), _task_options(options))
-        space = space.with_base_lr(*(options.base_lr or space.base_lr or facts.base_lr_range))
-        for one in (
-            *(baseline.schedule for baseline in space.baselines),
-            *([incumbent] if incumbent else []),
-        ):
-            one.lrs(facts.total_updates, facts.updates_per_epoch)
-        plan = make_plan(
-            budget,
-            space,
-            total_updates=facts.total_updates,
-            baselines=len(space.baselines) + (incumbent is not None),
-            noise_seeds=options.noise_seeds,
-            confirm_seeds=options.confirm_seeds,
-        )
+        _refuse_strange_warm_start(store, options.warm_start, facts)
         study = store.create_study(_new_study(options, name, space, facts, plan, incumbent))
         _queue_noise(store, study, space, plan)
-        return study
+    return study, devices
+
+
+def _refuse_impossible(space: SearchSpace, incumbent: Schedule | None, facts: TaskFacts) -> None:
+    """Raises InvalidSchedule for a baseline that cannot be run at this horizon."""
+    given = [baseline.schedule for baseline in space.baselines] + ([] if incumbent is None else [incumbent])
+    for one in given:
+        one.factors(facts.total_updates, facts.updates_per_epoch)
+
+
+def _refuse_strange_warm_start(store: Store, name: str | None, facts: TaskFacts) -> None:
+    if name is None:
+        return
+    earlier = store.study(name)
+    if (earlier.metric, earlier.direction) != (facts.metric, facts.direction):
+        raise InvalidInput(
+            f"`warm_start` must be a study that would {facts.direction} {facts.metric}, "
+            f"but {name!r} would {earlier.direction} {earlier.metric}."
+        )
 
 
 def read_schedule(path: Path) -> Schedule:
@@ -96,17 +115,20 @@ def read_schedule(path: Path) -> Schedule:
         raise InvalidInput([f"{path}: {fault}" for fault in error.faults]) from error
 
 
-def _refuse_existing(store: Store, name: str, space: SearchSpace) -> None:
-    try:
-        there = store.study(name)
-    except UnknownStudy:
+def _refuse_existing(storage: str, name: str, space: SearchSpace) -> None:
+    if not store_exists(storage):
         return
-    if there.space_name != space.name:
+    with Store.open(storage) as store:
+        there = next((one for one in store.studies() if one.name == name), None)
+    if there is None:
+        return
+    if there.space_version != space.version and there.space_name != space.name:
         raise StudyExists(
-            f"The study {name!r} exists with the space {there.space_name!r}, not {space.name!r}; choose another --study name."
+            f"The study {name!r} exists with the space {there.space_name!r}, not {space.name!r}; "
+            "give another `study` name."
         )
     raise StudyExists(
-        f"The study {name!r} exists already; go on with `schedsearch launch --resume {name}` or choose another name."
+        f"The study {name!r} exists already; go on with `schedsearch launch --resume {name}` or give another name."
     )
 
 
@@ -128,6 +150,7 @@ def _new_study(
     budget = {
         **options.budget.to_dict(),
         "incumbent": None if incumbent is None else incumbent.to_dict(),
+        "warm_start": options.warm_start,
         "optimizer": facts.optimizer,
         "batch_size": facts.batch_size,
         "parameters": facts.parameters,
@@ -162,9 +185,7 @@ def _portable(reference: str) -> str:
 def _queue_noise(store: Store, study: Study, space: SearchSpace, plan: Plan) -> None:
     candidate_id = store.add_candidate(study.id, new_candidate(_noise_schedule(study, space)))
     seeds = seeds_of(study.seed, Phase.NOISE, plan.noise_seeds)
-    store.add_runs(
-        study.id, [NewRun(candidate_id, Phase.NOISE, 0, seed, study.total_updates) for seed in seeds]
-    )
+    store.add_runs(study.id, [NewRun(candidate_id, Phase.NOISE, 0, seed, study.total_updates) for seed in seeds])
 
 
 def _noise_schedule(study: Study, space: SearchSpace) -> NamedSchedule:
@@ -179,11 +200,12 @@ def _noise_schedule(study: Study, space: SearchSpace) -> NamedSchedule:
     return NamedSchedule("baseline", baseline.name, baseline.schedule.with_base_lr(lr))
 
 
-def _reopen(options: LaunchOptions) -> Study:
+def _reopen(options: LaunchOptions) -> tuple[Study, tuple[str, ...]]:
+    require_file_store(options.storage)
     with Store.open(options.storage) as store:
         study = store.study(str(options.resume))
         if study.state is StudyState.FINISHED:
-            return study
+            return study, ()
         facts = try_task(study.task, study.task_options)
         if facts.fingerprint != study.task_fingerprint:
             raise InvalidInput(
@@ -191,37 +213,46 @@ def _reopen(options: LaunchOptions) -> Study:
                 "its results would not be comparable. Launch a new study."
             )
         store.set_study_state(study.id, StudyState.RUNNING)
-        return store.study(study.name)
+        return store.study(study.name), _devices(options, facts)
 
 
-def _run(options: LaunchOptions, study: Study, watch: Callable[[Progress], None]) -> Launched:
+def _run(options: LaunchOptions, study: Study, devices: tuple[str, ...], watch: Callable[[Progress], None]) -> Launched:
     folder = options.output_dir / study.name
-    where = posts(_devices(options), options.workers, os.cpu_count() or 1)
-    workers = LocalWorkers(options.storage, study.name, where, folder / "logs")
     mirror = MirrorProcess(options.storage, study.name, options.mlflow, folder)
     with Store.open(options.storage) as store:
-        try:
-            if study.state is not StudyState.FINISHED:
-                workers.start()
-                mirror.start()
-                _watch(store, study.name, workers, watch)
-        except KeyboardInterrupt:
-            store.set_study_state(study.id, StudyState.STOPPED, "interrupted")
-            raise
-        finally:
-            workers.stop()
-            mirror.stop_following()
+        if study.state is not StudyState.FINISHED:
+            where = posts(devices, options.workers, os.cpu_count() or 1)
+            workers = LocalWorkers(options.storage, study.name, where, folder / "logs")
+            _work(store, study, workers, mirror, watch)
         outputs = write_outputs(store, study.name, folder)
         mirror.finish()
     return Launched(study.name, replace(outputs, mlflow_url=mirror.url()))
 
 
-def _devices(options: LaunchOptions) -> list[str]:
-    if options.devices:
-        return list(options.devices)
-    from schedsearch.training.devices import default_devices
+def _work(
+    store: Store, study: Study, workers: LocalWorkers, mirror: MirrorProcess, watch: Callable[[Progress], None]
+) -> None:
+    try:
+        workers.start()
+        mirror.start()
+        _watch(store, study.name, workers, watch)
+    except KeyboardInterrupt:
+        store.set_study_state(study.id, StudyState.STOPPED, "interrupted")
+        raise StudyInterrupted(
+            f"The study {study.name!r} was stopped; go on with `schedsearch launch --resume {study.name}`."
+        ) from None
+    finally:
+        workers.stop()
+        mirror.stop_following()
 
-    return default_devices()
+
+def _devices(options: LaunchOptions, facts: TaskFacts) -> tuple[str, ...]:
+    """The devices asked for, or those of this machine. Raises InvalidInput for one that is not there."""
+    missing = [one for one in options.devices if one != "cpu" and one not in facts.devices]
+    if missing:
+        there = ", ".join(dict.fromkeys(("cpu", *facts.devices)))
+        raise InvalidInput([f"`devices` must be among {there}, but is {one!r} instead." for one in missing])
+    return options.devices or facts.devices
 
 
 def _watch(store: Store, name: str, workers: LocalWorkers, watch: Callable[[Progress], None]) -> None:
@@ -242,9 +273,7 @@ def _no_worker_left(store: Store, name: str, workers: LocalWorkers) -> None:
     study = store.study(name)
     if study.state is StudyState.RUNNING:
         store.set_study_state(study.id, StudyState.STOPPED, "no worker left")
-        raise SchedsearchError(
-            f"Every worker ended before the study did. Last lines of a log:\n{workers.last_words()}"
-        )
+        raise SchedsearchError(f"Every worker ended before the study did. Last lines of a log:\n{workers.last_words()}")
 
 
 def _raise_if_failed(store: Store, name: str) -> None:

@@ -32,9 +32,7 @@ def duration(seconds: float | None) -> str:
 
 def headline(progress: Progress) -> str:
     """One line: phase, runs, best so far, time left."""
-    best = (
-        "none yet" if progress.best_score is None else f"{progress.best_score:.4g} ({progress.best_schedule})"
-    )
+    best = "none yet" if progress.best_score is None else f"{progress.best_score:.4g} ({progress.best_schedule})"
     left = "" if progress.state != "running" else f", at most {duration(progress.seconds_left)} left"
     return (
         f"{progress.phase}: {progress.done} of at most {progress.planned} runs, "
@@ -128,11 +126,7 @@ def print_spaces(spaces: Sequence[SearchSpace]) -> None:
     """Each space with its explanation, its arms and its baselines."""
     console = Console()
     for space in spaces:
-        console.print(
-            Text(f"{space.name}: {space.title}", style="bold"), Text(f"version {space.version}", style="dim")
-        )
+        console.print(Text(f"{space.name}: {space.title}", style="bold"), Text(f"version {space.version}", style="dim"))
         console.print(Text(space.description.strip()))
         console.print(Text("arms: " + "; ".join(arm.label for arm in space.arms), style="dim"))
-        console.print(
-            Text("baselines: " + ", ".join(one.name for one in space.baselines) + "\n", style="dim")
-        )
+        console.print(Text("baselines: " + ", ".join(one.name for one in space.baselines) + "\n", style="dim"))

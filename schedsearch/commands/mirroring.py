@@ -26,15 +26,11 @@ def sync(store: Store, name: str, tracking_uri: str, artifacts: Mapping[str, Pat
     study = store.study(name)
     final = study.state is not StudyState.RUNNING
     mirror = Mirror(tracking_uri, store)
-    result = mirror.sync(
-        name, final=final, artifacts={key: path for key, path in artifacts.items() if path.exists()}
-    )
+    result = mirror.sync(name, final=final, artifacts={key: path for key, path in artifacts.items() if path.exists()})
     return {"mirrored": result.runs_mirrored, "pending": result.pending, "url": mirror.url(name)}
 
 
-def sync_command(
-    storage: str, name: str, tracking_uri: str, folder: Path | None, *, follow: bool
-) -> dict[str, object]:
+def sync_command(storage: str, name: str, tracking_uri: str, folder: Path | None, *, follow: bool) -> dict[str, object]:
     """`schedsearch sync`: once, or again and again until the study has ended."""
     artifacts = {} if folder is None else {one: folder / one for one in ARTIFACTS}
     with Store.open(storage) as store:
@@ -75,7 +71,7 @@ class MirrorProcess:
             self._follower.wait()
 
     def finish(self) -> None:
-        """The last sync, with report and exports. MLflow being away never fails a study; `schedsearch sync` heals it."""
+        """The last sync, with report and exports. MLflow being away never fails a study: `sync` heals it later."""
         if self._uri == OFF:
             return
         child = self._spawn("--answer", str(self._answer))

@@ -4,89 +4,78 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
-import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from schedsearch.errors import InvalidInput
 from schedsearch.search.plan import DEFAULT_TRIALS, Budget
+from schedsearch.space import read_yaml, sentences
+from schedsearch.space.values import Number, Whole
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-STRATEGIES = ("curve", "joint")
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 DEFAULT_STORAGE = "sqlite:///schedsearch.db"
 DEFAULT_MLFLOW = "sqlite:///mlflow.db"
-LARGEST_FILE = 1_000_000
 
 
-@dataclass(frozen=True)
-class LaunchOptions:
+def _devices(value: Any) -> Any:
+    """`cpu` or `cuda:0,cuda:1` as a list."""
+    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+
+def _range(value: tuple[float, float]) -> tuple[float, float]:
+    low, high = value
+    if not 0 < low < high:
+        raise ValueError(f"must be two numbers with 0 < low < high, but is {low:g} {high:g} instead.")
+    return value
+
+
+class LaunchOptions(BaseModel):
     """Everything `launch` can be told. Field names are option names and study file keys (`-` for `_`).
 
-    base_lr: (low, high), both > 0; None: the space's range, else the task's own.
-    mlflow: a tracking URI, or "none". hours: device-hours. workers: None is one a core, or one a GPU.
+    base_lr: (low, high), both > 0; None: the space's range, else the task's own. mlflow: a tracking URI, or "none".
+    hours: device-hours. workers: None is one a core, or one a GPU. warm_start: an earlier study of the same store.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str | None = None
     space: str = "framework"
-    study: str | None = None
-    trials: int | None = None
-    updates: int | None = None
-    hours: float | None = None
-    strategy: str = "curve"
-    seed: int = 0
-    workers: int | None = None
-    devices: tuple[str, ...] = ()
+    study: Annotated[str, Field(pattern=NAME)] | None = None
+    trials: Whole | None = None
+    updates: Whole | None = None
+    hours: Number | None = None
+    strategy: Literal["curve", "joint"] = "curve"
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
+    workers: Annotated[Whole, Field(ge=1)] | None = None
+    devices: Annotated[tuple[str, ...], BeforeValidator(_devices)] = ()
     storage: str = DEFAULT_STORAGE
     mlflow: str = DEFAULT_MLFLOW
     output_dir: Path = Path("schedsearch-results")
     incumbent: Path | None = None
-    task_options: Mapping[str, Any] = field(default_factory=dict)
-    total_updates: int | None = None
-    base_lr: tuple[float, float] | None = None
-    noise_seeds: int = 3
-    confirm_seeds: int = 6
+    warm_start: str | None = None
+    task_options: Mapping[str, Any] = Field(default_factory=dict)
+    total_updates: Annotated[Whole, Field(ge=2)] | None = None
+    base_lr: Annotated[tuple[Number, Number], AfterValidator(_range)] | None = None
+    noise_seeds: Annotated[Whole, Field(ge=2)] = 3
+    confirm_seeds: Annotated[Whole, Field(ge=2)] = 6
     resume: str | None = None
 
-    def __post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            raise InvalidInput(faults)
+    @model_validator(mode="after")
+    def _has_a_task(self) -> Self:
+        if self.task is None and self.resume is None:
+            raise ValueError("`task` must be given: a built-in task (see `schedsearch tasks`) or your own.")
+        return self
 
-    def _faults(self) -> list[str]:
-        checks = [
-            (
-                self.study is None or NAME.fullmatch(self.study),
-                "study",
-                "a name of letters, digits, `.`, `_`, `-` (at most 100)",
-                self.study,
-            ),
-            (self.strategy in STRATEGIES, "strategy", " or ".join(STRATEGIES), self.strategy),
-            (self.seed >= 0, "seed", "at least 0", self.seed),
-            (self.workers is None or self.workers >= 1, "workers", "at least 1", self.workers),
-            (self.noise_seeds >= 2, "noise_seeds", "at least 2", self.noise_seeds),
-            (self.confirm_seeds >= 2, "confirm_seeds", "at least 2", self.confirm_seeds),
-            (
-                self.total_updates is None or self.total_updates >= 2,
-                "total_updates",
-                "at least 2",
-                self.total_updates,
-            ),
-            (_is_range(self.base_lr), "base_lr", "two numbers with 0 < low < high", self.base_lr),
-            (
-                self.task is not None or self.resume is not None,
-                "task",
-                "given (see `schedsearch tasks`)",
-                "missing",
-            ),
-        ]
-        return [
-            f"`{name}` must be {bound}, but is {value!r} instead."
-            for holds, name, bound, value in checks
-            if not holds
-        ]
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> LaunchOptions:
+        """Options from a command line or a study file; None is "not given". Raises InvalidInput with every fault."""
+        try:
+            return cls.model_validate({key: value for key, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise InvalidInput(sentences(error, cls)) from error
 
     @property
     def budget(self) -> Budget:
@@ -101,33 +90,16 @@ class LaunchOptions:
             return self.study
         task = re.sub(r"[^A-Za-z0-9]+", "-", Path(str(self.task)).name.replace(".py", "")).strip("-")
         space = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.space).stem).strip("-")
-        return f"{task}-{space}-{now:%Y%m%d-%H%M%S}"[:100]
-
-
-def _is_range(value: tuple[float, float] | None) -> bool:
-    return value is None or (len(value) == 2 and 0 < value[0] < value[1] < float("inf"))
+        return f"{task}-{space}"[:84] + f"-{now:%Y%m%d-%H%M%S}"
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
     """The options of a study file (YAML, keys named like the options). Raises InvalidInput naming every unknown key."""
-    if path.stat().st_size > LARGEST_FILE:
-        raise InvalidInput(
-            f"The study file {path} must be at most {LARGEST_FILE} bytes, but has {path.stat().st_size}."
-        )
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"The study file {path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise InvalidInput(
-            f"The study file {path} must hold `option: value` lines, but holds {type(content).__name__}."
-        )
-    known = {one.name for one in fields(LaunchOptions)} - {"resume"}
-    values = {str(key).replace("-", "_"): value for key, value in content.items()}
-    unknown = sorted(set(values) - known)
+    values = {key.replace("-", "_"): value for key, value in read_yaml(path).items()}
+    known = sorted(set(LaunchOptions.model_fields) - {"resume"})
+    unknown = sorted(set(values) - set(known))
     if unknown:
-        valid = ", ".join(sorted(known))
-        raise InvalidInput([f"Unknown key `{key}` in {path}; valid keys: {valid}." for key in unknown])
+        raise InvalidInput([f"{path} has no key {key!r}; valid keys: {', '.join(known)}." for key in unknown])
     return values
 
 

@@ -64,7 +64,7 @@ def _candidate(store: Store, study: Study, candidate_id: int | None) -> Candidat
     verdict = store.verdict(study.id)
     if candidate_id is None and verdict is None:
         raise InvalidInput(
-            f"The study {study.name!r} has no verdict yet (state {study.state.value}); name a candidate with --candidate."
+            f"The study {study.name!r} has no verdict yet (it is {study.state.value}); name a candidate with --candidate."
         )
     wanted = candidate_id if candidate_id is not None else verdict.recommended_id if verdict else None
     found = next((one for one in store.candidates(study.id) if one.id == wanted), None)
@@ -75,11 +75,7 @@ def _candidate(store: Store, study: Study, candidate_id: int | None) -> Candidat
 
 def _provenance(store: Store, study: Study, candidate: Candidate) -> Mapping[str, Any]:
     verdict = store.verdict(study.id)
-    standing = (
-        next((one for one in verdict.standings if one.candidate_id == candidate.id), None)
-        if verdict
-        else None
-    )
+    standing = next((one for one in verdict.standings if one.candidate_id == candidate.id), None) if verdict else None
     provenance: dict[str, Any] = {
         "study": study.name,
         "task": study.task,

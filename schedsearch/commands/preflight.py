@@ -44,12 +44,8 @@ def try_task(reference: str, options: Mapping[str, Any]) -> TaskFacts:
         child = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if not answer.exists():
             tail = "\n".join(child.stderr.strip().splitlines()[-8:])
-            raise InvalidTask(
-                f"Trying the task {reference!r} ended with exit code {child.returncode}:\n{tail}"
-            )
+            raise InvalidTask(f"Trying the task {reference!r} ended with exit code {child.returncode}:\n{tail}")
         found = json.loads(answer.read_text())
     if "fault" in found:
         raise InvalidTask(found["fault"])
-    return TaskFacts(
-        **{**found, "base_lr_range": tuple(found["base_lr_range"]), "devices": tuple(found["devices"])}
-    )
+    return TaskFacts(**{**found, "base_lr_range": tuple(found["base_lr_range"]), "devices": tuple(found["devices"])})

@@ -79,9 +79,7 @@ def read_progress(store: Store, name: str) -> Progress:
         direction=study.direction,
         best_score=None if best is None else best.score,
         best_schedule=None if best is None else names[best.candidate_id],
-        workers=tuple(
-            _activity(run, names[run.candidate_id]) for run in runs if run.state is RunState.RUNNING
-        ),
+        workers=tuple(_activity(run, names[run.candidate_id]) for run in runs if run.state is RunState.RUNNING),
         seconds_left=_seconds_left(runs, phases),
     )
 
@@ -91,9 +89,7 @@ def _phase(study: Study, phase: Phase, runs: Sequence[Run]) -> PhaseProgress:
     over = ORDER.index(study.phase) > ORDER.index(phase) or study.state.value == "finished"
     return PhaseProgress(
         phase=phase.value,
-        planned=len(runs)
-        if over or (phase is Phase.CONFIRM and runs)
-        else max(len(runs), _most(study, phase)),
+        planned=len(runs) if over or (phase is Phase.CONFIRM and runs) else max(len(runs), _most(study, phase)),
         done=sum(run.state.is_finished for run in runs),
         running=counts[RunState.RUNNING],
         diverged=counts[RunState.DIVERGED],

@@ -7,8 +7,10 @@ from typing import Any
 
 from schedsearch.commands.inspect import require_file_store
 from schedsearch.commands.launch import Launched
+from schedsearch.commands.mirroring import OFF
 from schedsearch.commands.outputs import export_winner, write_report
-from schedsearch.store import Candidate, Store, Verdict
+from schedsearch.store import Candidate, Store
+from schedsearch.tracking import serve_command
 
 
 def report(storage: str, name: str, output: Path | None) -> Path:
@@ -25,6 +27,33 @@ def export(storage: str, name: str, kind: str, candidate_id: int | None) -> str:
         return export_winner(store, name, kind, candidate_id)
 
 
+def final_words(storage: str, done: Launched, mlflow_uri: str) -> str:
+    """The end of `launch` for a person: answers and caveats, where everything is, and the verdict last."""
+    with Store.open(storage) as store:
+        verdict = store.verdict(store.study(done.study).id)
+    if verdict is None:
+        return f"The study {done.study!r} has no verdict."
+    chosen = [one.sentence for one in verdict.answers if one.is_chosen]
+    warnings = [f"Note: {one}" for one in verdict.details.get("warnings", ())]
+    return "\n".join(["", *chosen, *warnings, "", *_places(done, mlflow_uri), "", verdict.text])
+
+
+def _places(done: Launched, mlflow_uri: str) -> list[str]:
+    """Where report, exports and MLflow page are, and what to type to see the page where nobody serves it yet."""
+    outputs = done.outputs
+    lines = [
+        f"report  {outputs.report}",
+        f"export  {outputs.winner_torch} (PyTorch), {outputs.winner_json}",
+    ]
+    if mlflow_uri == OFF:
+        return lines
+    if outputs.mlflow_url is None:
+        return [*lines, f"MLflow  did not answer; `schedsearch sync {done.study}` mirrors the study later"]
+    command = serve_command(mlflow_uri)
+    served = "" if command is None else f"\n        after: {command}"
+    return [*lines, f"MLflow  {outputs.mlflow_url}{served}"]
+
+
 def result_values(storage: str, done: Launched) -> dict[str, Any]:
     """The verdict as plain values, for `--json`."""
     with Store.open(storage) as store:
@@ -39,9 +68,7 @@ def result_values(storage: str, done: Launched) -> dict[str, Any]:
         "recommended": None if verdict is None else _schedule_values(candidates[verdict.recommended_id]),
         "tie": None if verdict is None else verdict.is_tie,
         "verdict": None if verdict is None else verdict.text,
-        "standings": []
-        if verdict is None
-        else [_standing_values(one, candidates) for one in verdict.standings],
+        "standings": [] if verdict is None else [_standing_values(one, candidates) for one in verdict.standings],
         "comparisons": [] if verdict is None else [vars(one) for one in verdict.comparisons],
         "answers": [] if verdict is None else [vars(one) for one in verdict.answers],
         "files": {

@@ -100,7 +100,7 @@ class Schedule:
 
     def scheduler(self, optimizer: Optimizer, total_updates: int, updates_per_epoch: int | None = None) -> ScheduleLR:
         """A torch scheduler that follows this schedule; see `schedsearch.schedule.torch_adapter`."""
-        from schedsearch.schedule.torch_adapter import ScheduleLR  # noqa: PLC0415  # torch costs seconds to import
+        from schedsearch.schedule.torch_adapter import ScheduleLR  # torch costs seconds to import
 
         return ScheduleLR(optimizer, self, total_updates, updates_per_epoch)
 

@@ -16,6 +16,8 @@ INSTEAD = {
     "float_parsing": "must be a number",
     "finite_number": "must be a finite number",
     "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -46,7 +48,8 @@ def _of_one(fault: Any, model: type[BaseModel]) -> list[str]:
     if kind == "extra_forbidden":
         return [_unknown(place, model)]
     if kind == "value_error":
-        return [f"`{name}` {line}" for line in str(fault["ctx"]["error"]).split("\n")]
+        lines = str(fault["ctx"]["error"]).split("\n")
+        return [f"`{name}` {line}" for line in lines] if place else lines
     bound = INSTEAD.get(kind, f"is refused ({fault['msg']})").format(**fault.get("ctx", {}))
     return [f"`{name}` {bound}, but is {_shown(fault['input'])} instead."]
 

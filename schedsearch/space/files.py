@@ -46,7 +46,7 @@ def load_space(name_or_path: str) -> SearchSpace:
 
 def read_space(path: Path) -> SearchSpace:
     """The space in this file. Raises InvalidSpace; every fault names the file and the key's path in it."""
-    content = _content(path)
+    content = read_yaml(path)
     try:
         return SearchSpace.from_dict(content)
     except InvalidSpace as error:
@@ -79,7 +79,8 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _content(path: Path) -> Mapping[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read safely and strictly, values as YAML gives them. Raises InvalidSpace."""
     try:
         content = yaml.load(_text(path), Loader=_StrictLoader)  # noqa: S506 - a safe loader
     except RecursionError as error:

@@ -78,7 +78,7 @@ def test_servers_say_when_they_are_healthy(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
 
-@pytest.mark.parametrize(("name", "needs"), [("mlflow", {"db"}), ("worker", {"db", "mlflow"})])
+@pytest.mark.parametrize(("name", "needs"), [("mlflow", {"db"}), ("worker", {"db"}), ("schedsearch", {"db", "mlflow"})])
 def test_services_wait_for_what_they_need(name: str, needs: set[str]) -> None:
     assert SERVICES[name]["depends_on"] == {one: {"condition": "service_healthy"} for one in needs}
 
