@@ -1,0 +1,39 @@
+"""The installed command, run as a user runs it: in a folder of their own, with its output kept."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEDSEARCH = Path(sys.executable).with_name("schedsearch")
+QUIET = {key: value for key, value in os.environ.items() if not key.startswith(("SCHEDSEARCH_", "MLFLOW_"))}
+SMALL = ("--task", "digits", "--space", "quick", "--total-updates", "40", "--noise-seeds", "2", "--confirm-seeds", "2")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without anything that would steer the command, and `more`."""
+    return {**QUIET, "COLUMNS": "200", **more}
+
+
+def schedsearch(*arguments: str | Path, cwd: Path, timeout: float = 240, **more: str) -> Done:
+    """Run the command to its end."""
+    done = subprocess.run(
+        [SCHEDSEARCH, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)

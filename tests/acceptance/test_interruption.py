@@ -1,0 +1,95 @@
+"""Ctrl-C, SIGTERM and worse: what was trained is kept, nothing stays behind, and the study goes on."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from command_line import SCHEDSEARCH, SMALL, environment, schedsearch
+
+NAME = "stopped"
+STUDY = (*SMALL, "--trials", "12", "--study", NAME, "--mlflow", "none", "--workers", "2")
+
+
+def runs(folder: Path, state: str) -> int:
+    with closing(sqlite3.connect(folder / "schedsearch.db", timeout=30)) as connection:
+        (found,) = connection.execute("select count(*) from schedsearch_run where state = ?", [state]).fetchone()
+    return int(found)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def begun(folder: Path) -> bool:
+    try:
+        return runs(folder, "completed") >= 3
+    except sqlite3.OperationalError:
+        return False
+
+
+def launched(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [SCHEDSEARCH, "launch", *STUDY],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: begun(folder) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+def workers(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        if "schedsearch.workers" in (process.info["cmdline"] or []) and process.info["cwd"] == str(folder):
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("what", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, what: signal.Signals) -> None:
+    process = launched(tmp_path)
+    process.send_signal(what)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert f"schedsearch launch --resume {NAME}" in err
+    assert workers(tmp_path) == []
+    assert runs(tmp_path, "running") == 0
+    trained = runs(tmp_path, "completed")
+    assert trained >= 3
+    done = schedsearch("launch", "--resume", NAME, "--mlflow", "none", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["state"] == "finished"
+    assert runs(tmp_path, "completed") > trained
+    assert runs(tmp_path, "waiting") == runs(tmp_path, "running") == 0
+
+
+def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
+    process = launched(tmp_path)
+    victims = workers(tmp_path)
+    assert len(victims) == 2
+    os.kill(victims[0].pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "Use " in out
+    assert runs(tmp_path, "failed") == 0
+    with closing(sqlite3.connect(tmp_path / "schedsearch.db")) as connection:
+        twice = connection.execute(
+            "select run_id, update_number, count(*) from schedsearch_measurement group by 1, 2 having count(*) > 1"
+        ).fetchall()
+    assert twice == []
