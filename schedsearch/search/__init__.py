@@ -18,7 +18,7 @@ _HOMES = {
     "name_champions": "champions",
 }
 
-__all__ = [  # noqa: F822 - resolved by __getattr__
+__all__ = [
     "Champion",
     "CurveModel",
     "CurveSampler",

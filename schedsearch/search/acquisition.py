@@ -26,7 +26,7 @@ class PoolView:
     def __init__(self, posterior: Posterior, features: Array) -> None:
         self._posterior = posterior
         self.features = features
-        covariances = matern(posterior.x, features, posterior.hyper)
+        covariances = posterior.covariances(features)
         self.mean: Array = posterior.hyper.mean + posterior.weights @ covariances
         self._whitened = posterior.whitened(covariances)
         self._variance = posterior.hyper.outputscale - np.square(self._whitened).sum(axis=0)
@@ -38,9 +38,10 @@ class PoolView:
 
     @cached_property
     def best_mean(self) -> float:
-        """The best posterior mean among the observed points: what an improvement is measured from."""
-        fitted = self._posterior.fitted_mean
-        return float(fitted.min()) if fitted.size else self._posterior.hyper.mean
+        """The best posterior mean among the study's own runs (where there are none, of all): what is to be improved."""
+        posterior = self._posterior
+        fitted = posterior.fitted_mean if posterior.own.any() else posterior.mean(posterior.x)
+        return float(fitted.min()) if fitted.size else posterior.hyper.mean
 
     def take(self, index: int) -> None:
         """Fill candidate `index` in as pending."""
@@ -60,8 +61,8 @@ class PoolView:
         density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
         return np.asarray(np.maximum(gap * ndtr(z) + sd * density, 0.0), dtype=np.float64)
 
-    def thompson(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Candidates in the order of one joint posterior sample, best first.
+    def sample(self, rng: np.random.Generator) -> tuple[NDArray[np.intp], Array]:
+        """One joint posterior sample: candidates and their values, each (k,), in no particular order.
 
         Only the MOST_SAMPLED most promising (mean - 2.5 sd) take part, so that the exact sample is cheap.
         """
@@ -69,8 +70,12 @@ class PoolView:
         features, whitened = self.features[promising], self._whitened[:, promising]
         covariance = matern(features, features, self._posterior.hyper) - whitened.T @ whitened
         covariance[np.diag_indices_from(covariance)] += JITTER + JITTER * self._posterior.hyper.outputscale
-        sample = self.mean[promising] + _factor(covariance) @ rng.standard_normal(len(promising))
-        return promising[np.argsort(sample, kind="stable")]
+        return promising, self.mean[promising] + _factor(covariance) @ rng.standard_normal(len(promising))
+
+    def thompson(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Candidates in the order of one joint posterior sample, best first."""
+        promising, values = self.sample(rng)
+        return promising[np.argsort(values, kind="stable")]
 
 
 def _factor(covariance: Array) -> Array:

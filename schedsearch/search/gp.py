@@ -1,26 +1,22 @@
 """The Gaussian process: BoTorch fits its hyperparameters, plain linear algebra answers for them.
 
 Kernel: s (1 + r + r^2 / 3) exp(-r), r = sqrt(5) |(a - b) / lengthscales| (Matern 5/2), plus noise on the diagonal and
-a constant mean. BoTorch's SingleTaskGP maximizes the marginal likelihood times the priors; predictions from there on
-are closed forms of one Cholesky factor, which a pool of thousands of candidates needs to be cheap. torch is imported
-by the first fit. The number of threads is the caller's business.
+a constant mean. BoTorch's SingleTaskGP maximizes the marginal likelihood times the priors (`fitting`); predictions from
+there on are closed forms of one Cholesky factor, which a pool of thousands of candidates needs to be cheap. torch is
+imported by the first fit. The number of threads is the caller's business.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
-from schedsearch.search.priors import LogNormal, Priors, learned_priors
+from schedsearch.search.priors import Priors, learned_priors
 
 Array = NDArray[np.float64]
 
@@ -55,71 +51,10 @@ def fit_hyperparameters(x: Array, y: Array, priors: Priors | None = None) -> Hyp
     start = Hyperparameters.of_priors(priors)
     if len(x) == 0:
         return start
-    fitted = _fitted(_botorch_model(x, y, priors, start))
-    return fitted if np.isfinite(fitted.lengthscales + (fitted.outputscale, fitted.noise)).all() else start
+    from schedsearch.search.fitting import most_probable  # torch costs seconds to import
 
-
-def _import_botorch() -> None:
-    """The first import, without the deprecation warnings of its own dependencies."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import_module("botorch")
-
-
-def _botorch_model(x: Array, y: Array, priors: Priors, start: Hyperparameters) -> Any:
-    _import_botorch()
-    import torch
-    from botorch.models import SingleTaskGP
-    from botorch.settings import validate_input_scaling
-    from gpytorch.constraints import GreaterThan
-    from gpytorch.kernels import MaternKernel, ScaleKernel
-    from gpytorch.likelihoods import GaussianLikelihood
-
-    scales = torch.tensor(start.lengthscales, dtype=torch.double)
-    base = MaternKernel(nu=2.5, ard_num_dims=x.shape[1], lengthscale_prior=_prior(priors.lengthscales))
-    likelihood = GaussianLikelihood(
-        noise_prior=_prior([priors.noise]), noise_constraint=GreaterThan(SMALLEST_NOISE, initial_value=start.noise)
-    )
-    kernel = ScaleKernel(base, outputscale_prior=_prior([priors.outputscale]))
-    with validate_input_scaling(False):
-        model = SingleTaskGP(
-            torch.from_numpy(x.copy()),
-            torch.from_numpy(y.copy())[:, None],
-            likelihood=likelihood,
-            covar_module=kernel,
-            outcome_transform=None,
-        )
-    base.lengthscale = scales
-    kernel.outputscale = start.outputscale
-    likelihood.noise = start.noise
-    return model
-
-
-def _prior(priors: Sequence[LogNormal]) -> Any:
-    import torch
-    from gpytorch.priors import LogNormalPrior
-
-    locations = torch.tensor([prior.location for prior in priors], dtype=torch.double)
-    scales = torch.tensor([prior.scale for prior in priors], dtype=torch.double)
-    return LogNormalPrior(locations.squeeze(), scales.squeeze())
-
-
-def _fitted(model: Any) -> Hyperparameters:
-    from botorch.optim.fit import fit_gpytorch_mll_scipy
-    from gpytorch.mlls import ExactMarginalLogLikelihood
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # stopping after MOST_ITERATIONS is meant
-        fit_gpytorch_mll_scipy(
-            ExactMarginalLogLikelihood(model.likelihood, model), options={"maxiter": MOST_ITERATIONS}
-        )
-    kernel = model.covar_module
-    return Hyperparameters(
-        tuple(kernel.base_kernel.lengthscale.detach().flatten().tolist()),
-        float(kernel.outputscale.detach()),
-        float(model.likelihood.noise.detach().squeeze()),
-        float(model.mean_module.constant.detach()),
-    )
+    fitted = most_probable(x, y, priors, start)
+    return fitted if np.isfinite((*fitted.lengthscales, fitted.outputscale, fitted.noise, fitted.mean)).all() else start
 
 
 def matern(a: Array, b: Array, hyper: Hyperparameters) -> Array:
@@ -131,18 +66,39 @@ def matern(a: Array, b: Array, hyper: Hyperparameters) -> Array:
 
 @dataclass(frozen=True)
 class Posterior:
-    """The process after latent values y (n,) at features x (n, F), n >= 0; everything in latent units."""
+    """The process after latent values y (n,) at features x (n, F), n >= 0; everything in latent units.
+
+    agreement: one number a row, 1 for this study's own runs; rows of another study share theirs, the correlation of
+    its function with this study's, in [0, 1]. source: the study of each row, 0 for this one. Rows of different studies
+    covary by the product of their agreements, as if every study showed this one's function and something of its own.
+    Left out, all rows are this study's. Whatever is predicted is this study's function.
+    """
 
     x: Array
     y: Array
     hyper: Hyperparameters
+    source: NDArray[np.intp] | None = None
+    agreement: Array | None = None
+
+    @cached_property
+    def own(self) -> NDArray[np.bool_]:
+        """Which rows are this study's, (n,)."""
+        return np.ones(len(self.x), dtype=np.bool_) if self.source is None else self.source == 0
 
     @cached_property
     def factor(self) -> Array:
         """Lower Cholesky factor of the covariance of the observations, (n, n)."""
         covariance = matern(self.x, self.x, self.hyper)
+        if self.source is not None and self.agreement is not None:
+            same = self.source[:, None] == self.source
+            covariance = np.where(same, covariance, covariance * np.outer(self.agreement, self.agreement))
         covariance[np.diag_indices_from(covariance)] += self.hyper.noise + JITTER
         return np.asarray(cholesky(covariance, lower=True, check_finite=False), dtype=np.float64)
+
+    def covariances(self, x: Array) -> Array:
+        """Prior covariances of the observations with this study's function at features x (m, F): (n, m)."""
+        covariances = matern(self.x, x, self.hyper)
+        return covariances if self.agreement is None else self.agreement[:, None] * covariances
 
     @cached_property
     def weights(self) -> Array:
@@ -152,35 +108,48 @@ class Posterior:
 
     def mean(self, x: Array) -> Array:
         """Posterior mean at features x (m, F): shape (m,). O(n m)."""
-        return np.asarray(self.hyper.mean + matern(x, self.x, self.hyper) @ self.weights, dtype=np.float64)
+        return np.asarray(self.hyper.mean + self.weights @ self.covariances(x), dtype=np.float64)
 
     @cached_property
     def fitted_mean(self) -> Array:
-        """Posterior mean of the observed points themselves, (n,)."""
-        return np.asarray(self.y - (self.hyper.noise + JITTER) * self.weights, dtype=np.float64)
+        """Posterior mean of this study's own observed points, (own n,)."""
+        fitted = self.y - (self.hyper.noise + JITTER) * self.weights
+        return np.asarray(fitted[self.own], dtype=np.float64)
+
+    @cached_property
+    def log_likelihood(self) -> float:
+        """Log density of y under the prior."""
+        centred = self.y - self.hyper.mean
+        halves = centred @ self.weights + len(self.y) * np.log(2 * np.pi)
+        return float(-0.5 * halves - np.log(np.diag(self.factor)).sum())
 
     def whitened(self, covariances: Array) -> Array:
-        """factor^-1 times prior covariances (n, m) of the observations with other points."""
+        """factor^-1 times prior covariances (n, m) of the observations with other points; these are overwritten."""
         solved = solve_triangular(self.factor, covariances, lower=True, check_finite=False, overwrite_b=True)
         return np.asarray(solved, dtype=np.float64)
 
     def left_out(self) -> tuple[Array, Array]:
-        """Mean and variance (noise included) at each observation given all others, each (n,): the closed form."""
+        """Mean and variance (noise included) at each own observation given all others, each (own n,): closed form."""
         inverse = solve_triangular(self.factor, np.eye(len(self.x)), lower=True, check_finite=False)
         precision = np.square(inverse).sum(axis=0)
-        return self.y - self.weights / precision, 1 / precision
+        return (self.y - self.weights / precision)[self.own], (1 / precision)[self.own]
 
     def slopes(self) -> Array:
-        """Derivative of the posterior mean by each feature at each observation, (n, F), per decade."""
+        """Derivative of the posterior mean by each feature at each own observation, (own n, F), per decade."""
         scales = np.asarray(self.hyper.lengthscales)
         z = self.x / scales
-        r = np.sqrt(5.0) * cdist(z, z)
-        common = -(5 / 3) * self.hyper.outputscale * (1 + r) * np.exp(-r) * self.weights
-        moved = common.sum(axis=1)[:, None] * z - common @ z
+        r = np.sqrt(5.0) * cdist(z[self.own], z)
+        pull = self.weights if self.agreement is None else self.weights * self.agreement
+        common = -(5 / 3) * self.hyper.outputscale * (1 + r) * np.exp(-r) * pull
+        moved = common.sum(axis=1)[:, None] * z[self.own] - common @ z
         return np.asarray(moved / scales, dtype=np.float64)
 
     def extended(self, x: Array) -> Posterior:
         """The process with further points taken at their posterior mean: what pending runs are filled in with."""
         if len(x) == 0:
             return self
-        return replace(self, x=np.vstack([self.x, x]), y=np.concatenate([self.y, self.mean(x)]))
+        more = replace(self, x=np.vstack([self.x, x]), y=np.concatenate([self.y, self.mean(x)]))
+        if self.source is None or self.agreement is None:
+            return more
+        source = np.concatenate([self.source, np.zeros(len(x), dtype=np.intp)])
+        return replace(more, source=source, agreement=np.concatenate([self.agreement, np.ones(len(x))]))

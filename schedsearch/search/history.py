@@ -70,7 +70,7 @@ class History:
             study_name=name,
             sampler=self._sampler,
             pruner=optuna.pruners.NopPruner(),
-            direction=direction,
+            direction=optuna.study.StudyDirection[direction.upper()],
             load_if_exists=True,
         )
 

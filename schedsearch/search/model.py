@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 from schedsearch.schedule import FEATURE_NAMES, describe_curve, describe_curves
 from schedsearch.search.acquisition import PoolView
 from schedsearch.search.gp import Hyperparameters, Posterior, fit_hyperparameters
+from schedsearch.search.transfer import Latent, joint_posterior
 from schedsearch.search.values import ValueScale
 
 Array = NDArray[np.float64]
@@ -29,10 +30,15 @@ INTERVAL_SD = 1.96
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """One run that ended: its learning rate at every update, shape (T,), and its score; None when it diverged."""
+    """One run that ended: its learning rate at every update, shape (T,), and its score; None when it diverged.
+
+    source: empty for a run of this study's own task; a name for an earlier study (the same task at another horizon,
+    with another optimizer or batch size), whose runs are trusted as far as its results turn out to agree.
+    """
 
     lrs: Array
     value: float | None
+    source: str = ""
 
     @cached_property
     def features(self) -> Array:
@@ -61,6 +67,7 @@ class CurveModel:
     posterior: Posterior
     scale: ValueScale
     direction: str
+    sources: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -76,7 +83,8 @@ class CurveModel:
         """
         features = [one.features for one in observations]
         x = np.stack(features) if features else np.empty((0, len(FEATURE_NAMES)))
-        return cls.of_features(x, [one.value for one in observations], direction, hyperparameters)
+        values = [one.value for one in observations]
+        return cls.of_features(x, values, direction, hyperparameters, [one.source for one in observations])
 
     @classmethod
     def of_features(
@@ -85,19 +93,27 @@ class CurveModel:
         values: Sequence[float | None],
         direction: str = "minimize",
         hyperparameters: Hyperparameters | None = None,
+        sources: Sequence[str] | None = None,
     ) -> CurveModel:
         """`fit` for curves that are described already: x has shape (n, F)."""
-        scale = ValueScale.of(values, direction)
-        y = scale.to_latent(values)
+        named = sources or [""] * len(values)
+        data, scale = latent(x, values, named, direction)
         if hyperparameters is None:
-            some = spread_selection(y, MOST_FITTED)
-            hyperparameters = fit_hyperparameters(x[some], y[some])
-        kept = spread_selection(y, MOST_OBSERVATIONS)
-        return cls(Posterior(x[kept], y[kept], hyperparameters), scale, direction)
+            hyperparameters = fit_latent(data)
+        posterior = joint_posterior(data.thinned(MOST_OBSERVATIONS), hyperparameters)
+        return cls(posterior, scale, direction, earlier(named))
 
     @property
     def hyperparameters(self) -> Hyperparameters:
         return self.posterior.hyper
+
+    @property
+    def agreements(self) -> dict[str, float]:
+        """How far each earlier study agrees with this one: the correlation of the two functions, in [0, 1]."""
+        source, agreement = self.posterior.source, self.posterior.agreement
+        if source is None or agreement is None:
+            return {}
+        return {name: float(agreement[source == index][0]) for index, name in enumerate(self.sources, start=1)}
 
     def predict(self, curves: Curves) -> Prediction:
         """Predictions for features of shape (m, F) or for m arrays of learning rates (each of shape (T,))."""
@@ -133,18 +149,17 @@ class CurveModel:
     def rank_agreement(self) -> float:
         """Spearman correlation between the observed values and their leave-one-out predictions; 0 where undefined.
 
-        How well the model explains the results. Nothing is refitted: hyperparameters stay as they are.
+        How well the model explains this study's results. Nothing is refitted: hyperparameters stay as they are.
         """
-        if len(self.posterior.y) < 3:
-            return 0.0
-        return spearman(self.posterior.left_out()[0], self.posterior.y)
+        own = self.posterior.y[self.posterior.own]
+        return spearman(self.posterior.left_out()[0], own) if len(own) >= 3 else 0.0
 
     def feature_importance(self) -> dict[str, float]:
         """Each feature's share in how the prediction varies over the runs: (slope x spread)^2, summing to 1.
 
         All 0 where nothing varies. Features of a curve move together, so shares of neighbours are interchangeable.
         """
-        x = self.posterior.x
+        x = self.posterior.x[self.posterior.own]
         parts = np.zeros(len(FEATURE_NAMES))
         if len(x) > 1:
             parts = np.square(self.posterior.slopes()).mean(axis=0) * x.var(axis=0)
@@ -167,11 +182,29 @@ def spearman(a: Array, b: Array) -> float:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def spread_selection(y: Array, most: int) -> NDArray[np.intp]:
-    """At most `most` indices, ascending: the best half of that number, and an even selection over the rest's ranks."""
-    if len(y) <= most:
-        return np.arange(len(y))
-    order = np.argsort(y, kind="stable")
-    best, rest = order[: most // 2], order[most // 2 :]
-    even = np.linspace(0, len(rest) - 1, most - most // 2).astype(np.intp)
-    return np.sort(np.concatenate([best, rest[even]]))
+def earlier(sources: Sequence[str]) -> tuple[str, ...]:
+    """The names of the earlier studies, in the order in which they first appear."""
+    return tuple(name for name in dict.fromkeys(sources) if name)
+
+
+def latent(
+    x: Array, values: Sequence[float | None], sources: Sequence[str], direction: str
+) -> tuple[Latent, ValueScale]:
+    """Latent values, each study on its own scale, and this study's scale (an earlier one's before its first run)."""
+    names = ("", *earlier(sources))
+    source = np.array([names.index(name) for name in sources], dtype=np.intp)
+    y, scales = np.empty(len(values)), []
+    for index in range(len(names)):
+        rows = np.flatnonzero(source == index).tolist()
+        scores = [values[row] for row in rows]
+        scale = ValueScale.of(scores, direction)
+        y[rows] = scale.to_latent(scores)
+        if scores:
+            scales.append(scale)
+    return Latent(x, y, source), scales[0] if scales else ValueScale.of([], direction)
+
+
+def fit_latent(data: Latent) -> Hyperparameters:
+    """The hyperparameters of all these runs, studies taken as unrelated."""
+    some = data.thinned(MOST_FITTED)
+    return fit_hyperparameters(some.apart, some.y)

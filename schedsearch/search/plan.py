@@ -124,7 +124,10 @@ def make_plan(
 
 
 def fit_to_runs(plan: Plan, runs: int, *, what: str) -> Plan:
-    """This plan with as many trials as `runs` runs in all leave room for; a small budget races and confirms on fewer seeds."""
+    """This plan with as many trials as `runs` runs in all leave room for.
+
+    A small budget races and confirms on fewer seeds. Raises InvalidInput where even that is too dear.
+    """
     for race_seeds, confirm_seeds, baseline_runs in CHEAPER:
         cheaper = replace(
             plan,

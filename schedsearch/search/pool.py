@@ -28,8 +28,8 @@ LOG_SUM = FEATURE_NAMES.index("log_sum")
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A schedule without its base LR. features (F,) at base LR 1; log_scale: log10 of g*, the base LR that convex theory
-    gives this shape relative to linear-to-0."""
+    """A schedule without its base LR. features (F,) at base LR 1; log_scale: log10 of g*, the base LR that convex
+    theory gives this shape relative to linear-to-0."""
 
     params: Params
     features: Array

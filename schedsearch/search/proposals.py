@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from schedsearch.schedule import FEATURE_NAMES
 from schedsearch.search.acquisition import PoolView
-from schedsearch.search.gp import Hyperparameters, fit_hyperparameters
-from schedsearch.search.model import MOST_FITTED, CurveModel, Observation, spread_selection
+from schedsearch.search.gp import Hyperparameters
+from schedsearch.search.model import CurveModel, Observation, fit_latent, latent
 from schedsearch.search.pool import (
     Centre,
     Describer,
@@ -27,7 +27,6 @@ from schedsearch.search.pool import (
 )
 from schedsearch.search.start import start_params
 from schedsearch.search.trials import Candidate, Key, Past, key_of
-from schedsearch.search.values import ValueScale
 
 Array = NDArray[np.float64]
 
@@ -44,6 +43,7 @@ NEAR_CENTRE = 0.7
 PLAIN_SHARE = 0.06
 MOST_PLAIN_SHARE = 0.5
 TRUSTED_AGREEMENT = 0.5
+WARM_STARTUP, LENT_PER_START = 4, 4
 PENDING_PER_RESULT = 1 / 3
 FEWEST_GUESSES = 4
 POOL, NEIGHBOUR, CHOICE, MOVE = 11, 12, 13, 14
@@ -51,12 +51,19 @@ POOL, NEIGHBOUR, CHOICE, MOVE = 11, 12, 13, 14
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Everything that was learned so far. values: None is a divergence; the first `trials` rows are Optuna's trials."""
+    """Everything that was learned so far. values: None is a divergence; the first `trials` rows are Optuna's trials.
+    sources: empty for this study's own runs, else the name of an earlier study."""
 
     features: Array
     values: list[float | None]
+    sources: list[str]
     trials: int
     direction: str
+
+    @property
+    def lent(self) -> int:
+        """How many runs are an earlier study's."""
+        return sum(bool(source) for source in self.sources)
 
 
 @dataclass
@@ -80,7 +87,7 @@ class Proposer:
         search: _Search | None = None
         evidence = _evidence(past, extra, direction)
         for number in numbers:
-            if number < self.startup or len(evidence.values) < FEWEST_RESULTS:
+            if number < self._startup(evidence) or len(evidence.values) < FEWEST_RESULTS:
                 params = self._fresh(number, taken)
             else:
                 search = search or self._search(past, evidence, numbers)
@@ -88,6 +95,10 @@ class Proposer:
             taken.add(key_of(params))
             proposals.append(params)
         return proposals
+
+    def _startup(self, evidence: Evidence) -> int:
+        """How many trials the starting design has: fewer where an earlier study's runs teach the model already."""
+        return min(self.startup, max(WARM_STARTUP, self.startup - evidence.lent // LENT_PER_START))
 
     def _fresh(self, number: int, taken: set[Key]) -> dict[str, Any]:
         """Candidate `number` of the starting design, or another in its place when it was asked for before."""
@@ -114,20 +125,19 @@ class Proposer:
         """The model of all results, with hyperparameters of the first m of them, m growing in steps."""
         n = len(evidence.values)
         m = max((step for step in REFIT_AT if step <= n), default=n)
+        hyperparameters = self._hyperparameters(evidence, m)
         return CurveModel.of_features(
-            evidence.features, evidence.values, evidence.direction, self._hyperparameters(evidence, m)
+            evidence.features, evidence.values, evidence.direction, hyperparameters, evidence.sources
         )
 
     def _hyperparameters(self, evidence: Evidence, m: int) -> Hyperparameters:
         rows = np.r_[evidence.trials : len(evidence.values), 0 : evidence.trials][:m]
-        values = [evidence.values[row] for row in rows]
-        y = ValueScale.of(values, evidence.direction).to_latent(values)
-        some = spread_selection(y, MOST_FITTED)
-        x, y = evidence.features[rows][some], y[some]
-        key = x.tobytes() + y.tobytes()
+        values, sources = ([column[row] for row in rows] for column in (evidence.values, evidence.sources))
+        data, _ = latent(evidence.features[rows], values, sources, evidence.direction)
+        key = data.x.tobytes() + data.y.tobytes() + data.source.tobytes()
         if key not in self._fits:
             self._fits.clear()
-            self._fits[key] = fit_hyperparameters(x, y)
+            self._fits[key] = fit_latent(data)
         return self._fits[key]
 
     def _pool(self, past: Past, evidence: Evidence, model: CurveModel, numbers: Sequence[int]) -> Pool:
@@ -192,7 +202,8 @@ def _evidence(past: Past, extra: Sequence[Observation], direction: str) -> Evide
     rows += [one.features for one in extra]
     features = np.stack(rows) if rows else np.empty((0, len(FEATURE_NAMES)))
     values = [told.value for told in past.told] + [one.value for one in extra]
-    return Evidence(features, values, len(past.told), direction)
+    sources = [""] * len(past.told) + [one.source for one in extra]
+    return Evidence(features, values, sources, len(past.told), direction)
 
 
 def plain_share(rank_agreement: float) -> float:

@@ -25,7 +25,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
@@ -34,7 +33,7 @@ from optuna.trial import FrozenTrial, TrialState
 from schedsearch.search.model import Observation
 from schedsearch.search.pool import Describer
 from schedsearch.search.proposals import Proposer
-from schedsearch.search.trials import PLAN_ATTRIBUTE, Past, TrialReader, key_of
+from schedsearch.search.trials import PLAN_ATTRIBUTE, TrialReader
 from schedsearch.space import SearchSpace
 
 MOST_PLANS = 10_000

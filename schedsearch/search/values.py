@@ -57,7 +57,7 @@ class ValueScale:
         good = np.isfinite(raw) & ((raw > 0) if self.log else True)
         signed = np.full(raw.shape, self.ceiling)
         signed[good] = np.log(raw[good]) if self.log else self.sign * raw[good]
-        return (np.minimum(signed, self.ceiling) - self.centre) / self.spread
+        return np.asarray((np.minimum(signed, self.ceiling) - self.centre) / self.spread, dtype=np.float64)
 
     def to_score(self, latent: Array) -> Array:
         """Scores of latent values (of a predictive mean: the predictive median)."""
