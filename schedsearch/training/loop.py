@@ -1,0 +1,149 @@
+"""One run from its first update to its outcome."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from schedsearch.errors import InvalidTask, RunInterrupted, SchedsearchError
+from schedsearch.task import Task
+from schedsearch.task.randomness import seeded
+from schedsearch.training.devices import find_device
+from schedsearch.training.divergence import Divergence, DivergenceWatch
+from schedsearch.training.spec import Measurement, Outcome, RunSpec
+from schedsearch.training.trainer import Trainer
+
+EVALUATIONS = 20
+UPDATES_BETWEEN_LOOKS = {"cpu": 1}
+UPDATES_BETWEEN_LOOKS_ELSEWHERE = 16
+
+Record = Callable[[Sequence[Measurement]], None]
+
+
+def train(task: Task, spec: RunSpec, record: Record, should_stop: Callable[[], bool]) -> Outcome:
+    """Train one run of `spec.total_updates` updates; `record` is handed every measurement as soon as it is made.
+
+    The schedule is evaluated for the whole horizon up front. Validation is looked at about 20 times, at the same
+    updates for every schedule, the last one included; the score is what it shows there. Same spec, same machine, same
+    number of threads: the same result to the last bit on a CPU.
+
+    Raises RunInterrupted within one update once `should_stop()` holds; InvalidSchedule, InvalidInput (no such device),
+    InvalidTask; and whatever the task's own code raises. A divergence is an outcome, not an error.
+    """
+    started = time.monotonic()
+    device = find_device(spec.device)
+    lrs = spec.schedule.lrs(spec.total_updates, task.updates_per_epoch).tolist()
+    with seeded(spec.seed, device):
+        run = _Run(Trainer(task, spec.seed, device), lrs, record)
+        divergence = run.train(should_stop)
+        score = run.score if divergence is None else None
+        test_score = _score(task, run.trainer.test()) if spec.with_test and score is not None else None
+    return Outcome(
+        status="completed" if divergence is None else "diverged",
+        score=score,
+        test_score=test_score,
+        updates_done=run.trainer.updates_done,
+        initial_loss=run.watch.initial_loss,
+        diverged_at=None if divergence is None else divergence.update,
+        reason=None if divergence is None else divergence.reason,
+        duration_s=time.monotonic() - started,
+    )
+
+
+def evaluation_updates(total_updates: int) -> list[int]:
+    """The updates after which validation is looked at: about 20, evenly spread, the last one always among them."""
+    count = min(EVALUATIONS, total_updates)
+    return sorted({round(k * total_updates / count) - 1 for k in range(1, count + 1)})
+
+
+class _Run:
+    """The state of one run. Losses stay on the device; they are read every update on a CPU, every 16 elsewhere."""
+
+    def __init__(self, trainer: Trainer, lrs: Sequence[float], record: Record) -> None:
+        self.trainer = trainer
+        self.watch = DivergenceWatch(len(lrs))
+        self.score: float | None = None
+        self._lrs = lrs
+        self._record = record
+        self._marks = frozenset(evaluation_updates(len(lrs)))
+        self._every = UPDATES_BETWEEN_LOOKS.get(trainer.device.type, UPDATES_BETWEEN_LOOKS_ELSEWHERE)
+        self._unread: list[Tensor] = []
+        self._since_mark: list[float] = []
+
+    def train(self, should_stop: Callable[[], bool]) -> Divergence | None:
+        """All updates; ends early at a divergence."""
+        for update, lr in enumerate(self._lrs):
+            if should_stop():
+                raise RunInterrupted(f"The run was asked to stop before update {update}.")
+            self._unread.append(self.trainer.update(lr))
+            marked = update in self._marks
+            if not marked and len(self._unread) < self._every:
+                continue
+            divergence = self._read_losses()
+            if divergence is not None:
+                self._measure(divergence.update, None)
+                return divergence
+            if marked:
+                self._measure(update, self.trainer.evaluate())
+        self._check_updates()
+        return self._final_divergence()
+
+    def _read_losses(self) -> Divergence | None:
+        losses = torch.stack(self._unread).tolist() if len(self._unread) > 1 else [float(self._unread[0])]
+        self._unread = []
+        for loss in losses:
+            self._since_mark.append(loss)
+            divergence = self.watch.see(loss)
+            if divergence is not None:
+                return divergence
+        return None
+
+    def _measure(self, update: int, values: dict[str, float] | None) -> None:
+        finite = [loss for loss in self._since_mark if math.isfinite(loss)]
+        values = values or {}
+        self.score = _score(self.trainer.task, values) if values else None
+        self._record(
+            [
+                Measurement(
+                    update=update,
+                    lr=self._lrs[update],
+                    train_loss=sum(finite) / len(finite) if len(finite) == len(self._since_mark) else None,
+                    val_loss=_finite(values.get("loss")),
+                    metrics={key: one for key, one in values.items() if key != "loss" and math.isfinite(one)},
+                )
+            ]
+        )
+        self._since_mark = []
+
+    def _check_updates(self) -> None:
+        if self.trainer.updates_done != len(self._lrs):
+            raise SchedsearchError(
+                f"The run must do {len(self._lrs)} updates, but its optimizer did {self.trainer.updates_done}; "
+                "its score would belong to another schedule."
+            )
+
+    def _final_divergence(self) -> Divergence | None:
+        if self.score is not None:
+            return None
+        last = len(self._lrs) - 1
+        return Divergence(last, f"The validation {self.trainer.task.metric} was not finite at the end.")
+
+
+def _score(task: Task, values: dict[str, float] | None) -> float | None:
+    """The task's metric among the values of a split, None where it is not finite. Raises InvalidTask if missing."""
+    if values is None:
+        return None
+    if task.metric not in values:
+        raise InvalidTask(
+            f"`metric` must be one of {', '.join(values)} (what metrics() returns, or loss), "
+            f"but is {task.metric!r} instead."
+        )
+    return _finite(values[task.metric])
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

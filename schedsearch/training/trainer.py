@@ -1,0 +1,97 @@
+"""One model in training: take an update, look at a split. The loop decides when."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from schedsearch.errors import InvalidTask
+from schedsearch.task import Task
+from schedsearch.task.randomness import kept, order_generator
+from schedsearch.task.splits import Batch, Tensors
+from schedsearch.task.tensors import evaluation_batches, examples_in, training_batches
+
+
+class Trainer:
+    """A new model of the task, its optimizer and its data, all on one device.
+
+    Call within `randomness.seeded`: initialisation and whatever the model draws follow from its generators. The data
+    order has a stream of its own. `updates_done` counts the steps that the optimizer itself reports.
+    """
+
+    def __init__(self, task: Task, seed: int, device: torch.device) -> None:
+        self.task = task
+        self.device = device
+        self.model = task.model().to(device)
+        self.optimizer = task.make_optimizer(self.model)
+        self.updates_done = 0
+        self._ratios = _lr_ratios(self.optimizer)
+        self._splits = task.splits_on(device)
+        self._batches: Iterator[Batch] = training_batches(
+            self._splits.train, task.batch_size, order_generator(seed), device
+        )
+        self.optimizer.register_step_post_hook(self._count)
+        self.model.train()
+
+    def _count(self, *_: Any) -> None:
+        self.updates_done += 1
+
+    def update(self, lr: float) -> Tensor:
+        """One optimizer update at this LR; the loss of its batch, a detached scalar on the device."""
+        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+            group["lr"] = lr * ratio
+        batch = next(self._batches)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.task.loss(self.task.forward(self.model, batch), batch)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature has no types
+        if self.task.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.task.clip_grad_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def peek(self) -> Batch:
+        """The batch of the next update, which still gets it."""
+        batch = next(self._batches)
+        self._batches = chain([batch], self._batches)
+        return batch
+
+    def evaluate(self, split: Tensors | Iterable[Batch] | None = None) -> dict[str, float]:
+        """Loss and metrics on a split (validation by default): means over its examples, in evaluation mode.
+
+        Leaves the random generators as they were, so that training does not depend on when it is looked at.
+        """
+        chosen = self._splits.validation if split is None else split
+        sums: defaultdict[str, float] = defaultdict(float)
+        examples = 0
+        self.model.eval()
+        with kept(self.device), torch.no_grad():
+            for batch in evaluation_batches(chosen, self.device):
+                size = examples_in(batch)
+                for name, value in self._numbers(batch).items():
+                    sums[name] += size * float(value)
+                examples += size
+        self.model.train()
+        if examples == 0:
+            raise InvalidTask("The data to evaluate on is empty.")
+        return {name: total / examples for name, total in sums.items()}
+
+    def test(self) -> dict[str, float] | None:
+        """Loss and metrics on the held-out split, None where the task has none."""
+        return None if self._splits.test is None else self.evaluate(self._splits.test)
+
+    def _numbers(self, batch: Batch) -> dict[str, Tensor | float]:
+        output = self.task.forward(self.model, batch)
+        return {"loss": self.task.loss(output, batch), **self.task.metrics(output, batch)}
+
+
+def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
+    """Every group's LR relative to the first group's. Raises InvalidTask where that is not above 0."""
+    lrs = [float(group["lr"]) for group in optimizer.param_groups]
+    if not lrs[0] > 0:
+        raise InvalidTask(f"The LR of the optimizer's first group must be above 0, but is {lrs[0]:g} instead.")
+    return [lr / lrs[0] for lr in lrs]
