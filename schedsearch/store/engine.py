@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from sqlalchemy.types import Double
 from schedsearch.errors import InvalidInput, StoreError
 
 BUSY_TIMEOUT_S = 60
+CONNECT_TIMEOUT_S = 10
+ANSWER_TIMEOUT_S = 90  # MySQL's client waits no longer for one answer
 STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 30_000
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
+OLDEST = {"postgresql": (9, 5), "mysql": (8, 0, 1), "mariadb": (10, 6)}
 EXTRAS = {"postgresql": "schedsearch[postgresql]", "mysql": "schedsearch[mysql]", "mariadb": "schedsearch[mysql]"}
 
 
@@ -50,16 +55,29 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise InvalidInput("`storage` must be a database URL such as sqlite:///study.db, but cannot be read.") from error
+        sentence = "`storage` must be a database URL such as sqlite:///study.db, but cannot be read."
+        raise InvalidInput(sentence) from error
     if parsed.get_backend_name() not in DRIVERS:
         kinds = ", ".join(DRIVERS)
         raise InvalidInput(f"`storage` must be a URL of {kinds}, but is of {parsed.get_backend_name()!r} instead.")
-    return parsed
+    return _with_driver(parsed)
+
+
+def _with_driver(url: URL) -> URL:
+    backend, _, driver = url.drivername.partition("+")
+    if driver and backend != "mariadb":
+        return url
+    return url.set(drivername=f"mysql+{driver}" if driver else DRIVERS[backend])
 
 
 def redact(url: str) -> str:
-    """The URL without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    """The URL without its password, wherever in the URL that stands."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return "(a URL that cannot be read)"
+    hidden = {key: "***" for key in parsed.query if "passw" in key.lower()}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def make_engine(url: str) -> Engine:
@@ -85,8 +103,38 @@ def _arguments(backend: str) -> dict[str, Any]:
             f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
             "-c idle_in_transaction_session_timeout=60000"
         )
-        return {"connect_args": {"connect_timeout": 10, "options": limits, "application_name": "schedsearch"}}
-    return {"connect_args": {"connect_timeout": 10}, "isolation_level": "READ COMMITTED"}
+        return {
+            "connect_args": {
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "options": limits,
+                "application_name": "schedsearch",
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 30_000,
+            },
+            "isolation_level": "READ COMMITTED",
+        }
+    return {
+        "connect_args": {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": ANSWER_TIMEOUT_S,
+            "write_timeout": ANSWER_TIMEOUT_S,
+            "init_command": f"set session innodb_lock_wait_timeout = {LOCK_TIMEOUT_MS // 1000}",
+        },
+        "isolation_level": "READ COMMITTED",
+    }
+
+
+def require_skip_locked(engine: Engine) -> None:
+    """Connect once, and refuse a server too old for claims that do not wait for each other. Raises StoreError."""
+    with engine.connect():
+        found = engine.dialect.server_version_info or ()
+    kind = "mariadb" if getattr(engine.dialect, "is_mariadb", False) else engine.dialect.name
+    least = OLDEST.get(kind, ())
+    if found[: len(least)] < least:
+        wanted, has = (".".join(map(str, version)) for version in (least, found))
+        raise StoreError(f"The store needs {kind} {wanted} or newer (for SKIP LOCKED), but the server is {has}.")
 
 
 def _prepare_file(url: URL) -> None:
@@ -110,11 +158,24 @@ def tune_engine(engine: Engine) -> None:
     def connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_S}000"):
+        for pragma in (f"busy_timeout={BUSY_TIMEOUT_S}000", "synchronous=NORMAL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
+        _write_ahead(cursor)
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Switch the file to its write-ahead log, once. SQLite does not wait by itself where several switch at a time."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

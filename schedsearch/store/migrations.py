@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Engine, MetaData, inspect, select, table
+from sqlalchemy import Connection, Engine, MetaData, inspect, select, table, text
 from sqlalchemy import column as sql_column
 from sqlalchemy.exc import SQLAlchemyError
 
 from schedsearch.errors import SchemaMismatch, StoreError
 from schedsearch.store.engine import make_engine
 from schedsearch.store.records import SchemaStatus
+from schedsearch.store.retries import is_transient, retrying, sentence
 
 VERSION_TABLE = "schedsearch_alembic_version"
 HEAD = "0001"
+LOCK_NUMBER, LOCK_NAME, LOCK_FOR_S = 7_243_392_001, "schedsearch_schema", 60
+WAIT_FOR_TABLES_S = 10.0
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -27,49 +32,84 @@ def migrations_folder() -> Path:
 
 def status(engine: Engine) -> SchemaStatus:
     """What is there and what this code expects."""
-    found = None
-    if inspect(engine).has_table(VERSION_TABLE):
-        with engine.connect() as connection:
-            found = connection.scalar(select(sql_column("version_num")).select_from(table(VERSION_TABLE)))
+    with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
+        found = _version(connection)
     return SchemaStatus(found, HEAD, found == HEAD)
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.scalar(select(sql_column("version_num")).select_from(table(VERSION_TABLE)))
 
 
 def ensure(engine: Engine) -> None:
     """Make the schema in an empty database; refuse any other version. Raises SchemaMismatch naming the command."""
-    now = status(engine)
-    if now.found is None:
+    found = status(engine).found
+    if found is None:
         migrate(engine)
-    elif now.found < HEAD:
+        return
+    _refuse_newer(found)
+    if found < HEAD:
         raise SchemaMismatch(
-            f"The store has schema {now.found}, this schedsearch needs {HEAD}: run `schedsearch db upgrade`."
+            f"The store has schema {found}, this schedsearch needs {HEAD}: run `schedsearch db upgrade`."
         )
-    elif now.found > HEAD:
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found > HEAD:
         raise SchemaMismatch(
-            f"The store has schema {now.found}, newer than this schedsearch's {HEAD}: install the newer schedsearch."
+            f"The store has schema {found}, newer than this schedsearch's {HEAD}: install the newer schedsearch."
         )
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to HEAD; safe to run from several processes at once (the others wait or find it done)."""
+    """Bring the schema to HEAD; safe to run from several processes at once (the others wait and find it done).
+
+    Raises StoreError, or SchemaMismatch when the schema is newer than this code.
+    """
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(migrations_folder()))
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.attributes["configure_logger"] = False
     try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        with engine.begin() as connection, _alone(connection):
+            found = _version(connection)
+            _refuse_newer(found)
+            if found != HEAD:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
     except SQLAlchemyError as error:
-        if not status(engine).fits:  # another process did not do it meanwhile either
-            raise StoreError(f"The schema could not be made: {_first_line(error)}") from error
+        if is_transient(error):
+            raise
+        raise StoreError(f"The schema could not be made. {sentence(error, engine.url)}") from error
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """One migration at a time. SQLite: the transaction holds the write lock already."""
+    kind = connection.dialect.name
+    if kind == "postgresql":
+        connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+    if kind != "mysql":
+        yield
+        return
+    name = {"name": LOCK_NAME, "wait": LOCK_FOR_S}
+    if not connection.scalar(text("select get_lock(concat(database(), ':', :name), :wait)"), name):
+        raise StoreError(f"Another process has been changing the store's schema for {LOCK_FOR_S} s; try again later.")
+    try:
+        yield
+    finally:
+        connection.execute(text("select release_lock(concat(database(), ':', :name))"), {"name": LOCK_NAME})
 
 
 def upgrade(url: str) -> None:
     """`schedsearch db upgrade`."""
     engine = make_engine(url)
     try:
-        migrate(engine)
+        retrying(lambda: migrate(engine), engine.url, for_s=WAIT_FOR_TABLES_S)
     finally:
         engine.dispose()
 
@@ -78,7 +118,7 @@ def check(url: str) -> SchemaStatus:
     """`schedsearch db check`."""
     engine = make_engine(url)
     try:
-        return status(engine)
+        return retrying(lambda: status(engine), engine.url, for_s=0.0)
     finally:
         engine.dispose()
 
@@ -88,7 +128,3 @@ def model_metadata() -> MetaData:
     from schedsearch.store.tables import metadata
 
     return metadata
-
-
-def _first_line(error: Exception) -> str:
-    return str(error.__cause__ or error).strip().splitlines()[0]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, case, delete, func, select, update
 
-from schedsearch.errors import LeaseLost
+from schedsearch.errors import InvalidInput, LeaseLost
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.records import Claim, MeasurementRow, Phase, RunResult, RunState, StudyState
-from schedsearch.store.rows import insert_or_ignore, to_candidate
+from schedsearch.store.rows import clean_text, insert_or_ignore, plain, to_candidate
 from schedsearch.store.tables import candidate, measurement, run, study
 
 MOST_LEASES_LOST = 3
@@ -22,17 +23,19 @@ def reap(connection: Connection, study_id: int | None) -> int:
     expired = [run.c.state == RUNNING, run.c.lease_expires_at < epoch_now()]
     if study_id is not None:
         expired.append(run.c.study_id == study_id)
+    if connection.scalar(select(run.c.id).where(*expired).limit(1)) is None:
+        return 0  # nearly always; an update would lock rows for nothing
     given_up = run.c.leases_lost + 1 >= MOST_LEASES_LOST
     reason = f"The worker died or went silent {MOST_LEASES_LOST} times while it trained this run."
     found = connection.execute(
         update(run)
         .where(*expired)
-        .values(
-            state=case((given_up, FAILED), else_=WAITING),
-            reason=case((given_up, reason), else_=None),
-            finished_at=case((given_up, epoch_now()), else_=None),
-            leases_lost=run.c.leases_lost + 1,
-            lease_expires_at=None,
+        .ordered_values(  # MySQL assigns from left to right: what is read must be written last
+            (run.c.state, case((given_up, FAILED), else_=WAITING)),
+            (run.c.reason, case((given_up, reason), else_=None)),
+            (run.c.finished_at, case((given_up, epoch_now()), else_=None)),
+            (run.c.lease_expires_at, None),
+            (run.c.leases_lost, run.c.leases_lost + 1),
         )
     )
     return int(found.rowcount)
@@ -54,6 +57,7 @@ def claim(connection: Connection, worker_id: str, study_id: int | None, lease_s:
             device=device,
             claimed_at=epoch_now(),
             lease_expires_at=epoch_now() + lease_s,
+            updates_done=None,
         )
     )
     row = connection.execute(
@@ -102,7 +106,8 @@ def renew(connection: Connection, claim: Claim, lease_s: float, updates_done: in
 
 def write_measurements(connection: Connection, claim: Claim, rows: Sequence[MeasurementRow]) -> None:
     """Add measurements; one that is there already (the same update) stays as it is."""
-    _write_if_mine(connection, claim, worker_id=claim.worker_id)
+    progress = {"updates_done": max(one.update for one in rows) + 1} if rows else {}
+    _write_if_mine(connection, claim, worker_id=claim.worker_id, **progress)
     _insert_measurements(connection, claim, rows)
 
 
@@ -115,9 +120,9 @@ def _insert_measurements(connection: Connection, claim: Claim, rows: Sequence[Me
             "update_number": one.update,
             "attempt": claim.attempt,
             "lr": one.lr,
-            "train_loss": one.train_loss,
-            "val_loss": one.val_loss,
-            "metrics": dict(one.metrics),
+            "train_loss": plain(one.train_loss),
+            "val_loss": plain(one.val_loss),
+            "metrics": {name: value for name, value in one.metrics.items() if math.isfinite(value)},
         }
         for one in rows
     ]
@@ -125,20 +130,40 @@ def _insert_measurements(connection: Connection, claim: Claim, rows: Sequence[Me
 
 
 def finish(connection: Connection, claim: Claim, result: RunResult, rows: Sequence[MeasurementRow]) -> None:
-    """The run's one accepted result, together with its last measurements."""
-    _write_if_mine(
-        connection,
-        claim,
-        state=result.state.value,
-        lease_expires_at=None,
-        finished_at=epoch_now(),
-        **{name: value for name, value in vars(result).items() if name != "state"},
-    )
+    """The run's one accepted result, together with its last measurements. The same result again changes nothing."""
+    values = _result_values(result)
+    if _is_there(connection, claim, values):
+        return
+    _write_if_mine(connection, claim, **values, lease_expires_at=None, finished_at=epoch_now())
     _insert_measurements(connection, claim, rows)
 
 
+def check_result(result: RunResult) -> None:
+    """Refuse a result that is none. Raises InvalidInput."""
+    if not result.state.is_finished:
+        raise InvalidInput(f"`state` of a result must be completed, diverged or failed, but is {result.state} instead.")
+    has_score = result.score is not None and math.isfinite(result.score)
+    if result.state is RunState.COMPLETED and not has_score:
+        raise InvalidInput(f"`score` of a completed run must be a finite number, but is {result.score} instead.")
+
+
+def _result_values(result: RunResult) -> dict[str, Any]:
+    values = {name: plain(value) for name, value in vars(result).items()}
+    return {**values, "state": result.state.value, "reason": clean_text(result.reason)}
+
+
+def _is_there(connection: Connection, claim: Claim, values: dict[str, Any]) -> bool:
+    columns = [run.c[name] for name in values]
+    same_attempt = (run.c.id == claim.run_id, run.c.attempt == claim.attempt)
+    row = connection.execute(select(*columns).where(*same_attempt)).one_or_none()
+    return row is not None and dict(row._mapping) == values
+
+
 def release(connection: Connection, claim: Claim) -> None:
-    """Back to waiting: nobody is to blame, nothing is counted."""
+    """Back to waiting: nobody is to blame, nothing is counted. A run given back already stays so."""
+    given_back = (run.c.attempt == claim.attempt, run.c.state == WAITING, run.c.worker_id.is_(None))
+    if connection.scalar(select(run.c.id).where(run.c.id == claim.run_id, *given_back)) is not None:
+        return
     _write_if_mine(connection, claim, state=WAITING, lease_expires_at=None, worker_id=None)
     connection.execute(delete(measurement).where(measurement.c.run_id == claim.run_id))
 

@@ -81,7 +81,7 @@ class Study(NewStudy):
 
 @dataclass(frozen=True)
 class NewCandidate:
-    """A schedule to be tried. kind: search, baseline, incumbent or champion; trial_number: Optuna's, if it asked for it."""
+    """A schedule to be tried. kind: search, baseline, incumbent or champion; trial_number: Optuna's, if it asked."""
 
     kind: str
     label: str | None
@@ -152,7 +152,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class MeasurementRow:
-    """After update number `update` (from 0): the LR it used, the mean training loss since the row before, validation."""
+    """After update `update` (from 0): the LR it used, the mean training loss since the row before, validation."""
 
     update: int
     lr: float
@@ -209,7 +209,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class AnswerRow:
-    """One answer to one question at its best candidate. difference: to the best of the other answers (None: not run)."""
+    """One answer to one question, at its best candidate. difference: to the best other answer (None: not run)."""
 
     question: str
     answer: str

@@ -1,6 +1,8 @@
-"""The tables, as SQLAlchemy metadata. Names carry the prefix `schedsearch_`, so that Optuna's can share the database."""
+"""The tables, as SQLAlchemy metadata. Names begin with `schedsearch_`, so that Optuna's can share the database."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -18,6 +20,8 @@ from sqlalchemy import (
 )
 
 PREFIX = "schedsearch_"
+# On every database names differ when any character does, and any character can be stored.
+EXACT_TEXT: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -68,6 +72,7 @@ study = Table(
     Column("planner_token", Integer, nullable=False),
     Column("mlflow_experiment_id", String(64)),
     Column("mlflow_run_id", String(64)),
+    **EXACT_TEXT,
 )
 
 candidate = Table(
@@ -96,6 +101,7 @@ candidate = Table(
     Column("schedule_key", String(16), nullable=False),
     Column("description", Text, nullable=False),
     UniqueConstraint("study_id", "schedule_key"),
+    **EXACT_TEXT,
 )
 
 run = Table(
@@ -130,6 +136,7 @@ run = Table(
     UniqueConstraint("candidate_id", "phase", "seed", "total_updates"),
     Index(None, "state", "study_id"),
     Index(None, "study_id", "phase", "state"),
+    **EXACT_TEXT,
 )
 
 measurement = Table(
@@ -142,6 +149,7 @@ measurement = Table(
     Column("train_loss", Double),
     Column("val_loss", Double),
     Column("metrics", JSON, nullable=False),
+    **EXACT_TEXT,
 )
 
 verdict = Table(
@@ -154,6 +162,7 @@ verdict = Table(
     Column("text", Text, nullable=False),
     Column("details", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
+    **EXACT_TEXT,
 )
 
 standing = Table(
@@ -172,6 +181,7 @@ standing = Table(
     Column("rank_position", Integer, nullable=False),
     Column("is_recommended", Boolean, nullable=False),
     Column("is_tied", Boolean, nullable=False),
+    **EXACT_TEXT,
 )
 
 comparison = Table(
@@ -186,6 +196,7 @@ comparison = Table(
     Column("p_value", Double),
     Column("paired", Boolean, nullable=False),
     Column("seeds", Integer, nullable=False),
+    **EXACT_TEXT,
 )
 
 answer = Table(
@@ -206,6 +217,7 @@ answer = Table(
     Column("best_base_lr", Double, nullable=False),
     Column("is_chosen", Boolean, nullable=False),
     Column("sentence", Text, nullable=False),
+    **EXACT_TEXT,
 )
 
 model_check = Table(
@@ -214,4 +226,5 @@ model_check = Table(
     Column("study_id", ForeignKey(f"{PREFIX}study.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("runs", Integer, primary_key=True, autoincrement=False),
     Column("rank_agreement", Double),
+    **EXACT_TEXT,
 )

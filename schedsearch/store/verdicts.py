@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, delete, insert, select
 
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.records import AnswerRow, ComparisonRow, StandingRow, Verdict
+from schedsearch.store.rows import plain
 from schedsearch.store.tables import answer, comparison, standing, verdict
 
 TABLES: tuple[tuple[str, Table, type[Any], str], ...] = (
@@ -22,12 +23,12 @@ def write(connection: Connection, study_id: int, new: Verdict) -> None:
     """Replace whatever verdict the study had."""
     for name, table, _, _ in TABLES:
         connection.execute(delete(table).where(table.c.study_id == study_id))
-        rows = [{"study_id": study_id, **vars(one)} for one in getattr(new, name)]
+        rows = [{"study_id": study_id, **plain(vars(one))} for one in getattr(new, name)]
         if rows:
             connection.execute(insert(table), rows)
     connection.execute(delete(verdict).where(verdict.c.study_id == study_id))
     own = {"recommended_id": new.recommended_id, "winner_id": new.winner_id, "is_tie": new.is_tie, "text": new.text}
-    details = dict(new.details)
+    details = plain(new.details)
     connection.execute(insert(verdict).values(study_id=study_id, **own, details=details, created_at=epoch_now()))
 
 

@@ -1,0 +1,78 @@
+"""Which database errors pass by themselves and are retried, and the one sentence that the others become."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from schedsearch.errors import StoreError
+
+RETRY_FOR_S = 60.0
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 5.0
+# Lost connections, deadlocks, lock and idle time-outs, servers that start, stop or are full: PostgreSQL's SQLSTATEs ...
+SQLSTATE_CLASSES = ("08", "40")
+SQLSTATES = ("53300", "55P03", "57P01", "57P02", "57P03", "25P03")
+# ... and the numbers of MySQL and MariaDB.
+NUMBERS = (1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013)
+SQLITE_WORDS = ("database is locked", "database table is locked", "database schema is locked")
+
+T = TypeVar("T")
+
+
+def retrying(action: Callable[[], T], url: URL, for_s: float = RETRY_FOR_S) -> T:
+    """What `action` returns; it is one whole transaction that may be repeated. A transient error is retried with
+    growing waits for `for_s` seconds in all. Raises StoreError with one sentence instead of SQLAlchemy's errors."""
+    deadline = time.monotonic() + for_s
+    wait_s = FIRST_WAIT_S
+    while True:
+        try:
+            return action()
+        except SQLAlchemyError as error:
+            if not is_transient(error) or time.monotonic() + wait_s > deadline:
+                raise StoreError(sentence(error, url)) from error
+        time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the workers, guards nothing
+        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def is_transient(error: SQLAlchemyError) -> bool:
+    """Whether the same transaction may work a moment later."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return False
+    return error.connection_invalidated or _passes(error.orig)
+
+
+def _passes(error: BaseException) -> bool:
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(SQLSTATE_CLASSES) or state in SQLSTATES
+    if type(error).__module__.startswith("psycopg"):
+        return type(error).__name__ == "OperationalError"  # libpq gives no SQLSTATE where it could not connect
+    number = error.args[0] if error.args else None
+    return number in NUMBERS or str(error).startswith(SQLITE_WORDS)
+
+
+def sentence(error: SQLAlchemyError, url: URL) -> str:
+    """One sentence without SQL, without values, without the password."""
+    where = url.render_as_string(hide_password=True)
+    return f"The store {where} failed: {_without(url.password, _reason(error))}."
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    cause: Any = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+    arguments: tuple[Any, ...] = getattr(cause, "args", ())
+    text = str(arguments[1]) if len(arguments) > 1 and isinstance(arguments[0], int) else str(cause)
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return (lines[0] if lines else type(cause).__name__).rstrip(".")
+
+
+def _without(password: object, text: str) -> str:
+    return text.replace(str(password), "***") if password else text
