@@ -79,6 +79,36 @@ def name_champions(
     model: of all results, in the space's horizon. tried: baselines count for the answers of their arm, where the space
     has that arm. An answer for which nothing possible was found (at this horizon) is left out.
     """
+    best = _contenders(model, space, tried, total_updates, updates_per_epoch, rng)
+    champions = {}
+    for answer in space.answers:
+        sharing = [one for arm, one in best.items() if arm.answers[answer.question] == answer.value]
+        if sharing:
+            champions[answer] = min(sharing, key=lambda one: one.badness).champion
+    return champions
+
+
+def arm_champions(
+    model: CurveModel,
+    space: SearchSpace,
+    tried: Sequence[Tried],
+    total_updates: int,
+    updates_per_epoch: int | None,
+    rng: np.random.Generator,
+) -> dict[Arm, Champion]:
+    """The best candidate of every arm that has a possible one; the arguments are those of `name_champions`."""
+    best = _contenders(model, space, tried, total_updates, updates_per_epoch, rng)
+    return {arm: one.champion for arm, one in best.items()}
+
+
+def _contenders(
+    model: CurveModel,
+    space: SearchSpace,
+    tried: Sequence[Tried],
+    total_updates: int,
+    updates_per_epoch: int | None,
+    rng: np.random.Generator,
+) -> dict[Arm, _Contender]:
     describer = Describer(space, total_updates, updates_per_epoch)
     contenders = _tried_contenders(model, tried, total_updates, updates_per_epoch)
     best: dict[Arm, _Contender] = {}
@@ -87,12 +117,7 @@ def name_champions(
         found = contenders[arm] + _untried(model, describer, arm, own, rng)
         if found:
             best[arm] = min(found, key=lambda one: one.badness)
-    champions = {}
-    for answer in space.answers:
-        sharing = [one for arm, one in best.items() if arm.answers[answer.question] == answer.value]
-        if sharing:
-            champions[answer] = min(sharing, key=lambda one: one.badness).champion
-    return champions
+    return best
 
 
 def _tried_contenders(
