@@ -7,30 +7,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from schedsearch.errors import InvalidTask
+from schedsearch.task.facts import TaskFacts
 
-
-@dataclass(frozen=True)
-class TaskFacts:
-    """What the child found: everything the study must know of its task. Times in seconds."""
-
-    name: str
-    metric: str
-    direction: str
-    optimizer: str
-    batch_size: int
-    total_updates: int
-    updates_per_epoch: int
-    base_lr_range: tuple[float, float]
-    fingerprint: str
-    parameters: int
-    seconds_per_update: float
-    seconds_per_evaluation: float
-    devices: tuple[str, ...]
+__all__ = ["TaskFacts", "try_task"]
 
 
 def try_task(reference: str, options: Mapping[str, Any]) -> TaskFacts:

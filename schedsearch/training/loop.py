@@ -34,9 +34,9 @@ def train(task: Task, spec: RunSpec, record: Record, should_stop: Callable[[], b
     Raises RunInterrupted within one update once `should_stop()` holds; InvalidSchedule, InvalidInput (no such device),
     InvalidTask; and whatever the task's own code raises. A divergence is an outcome, not an error.
     """
-    started = time.monotonic()
     device = find_device(spec.device)
     lrs = spec.schedule.lrs(spec.total_updates, task.updates_per_epoch).tolist()
+    started = time.monotonic()
     with seeded(spec.seed, device):
         run = _Run(Trainer(task, spec.seed, device), lrs, record)
         divergence = run.train(should_stop)

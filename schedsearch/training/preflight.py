@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from schedsearch.errors import InvalidTask
 from schedsearch.task import Task, load_task
+from schedsearch.task.facts import TaskFacts
 from schedsearch.task.loading import blamed
 from schedsearch.task.randomness import seeded
 from schedsearch.training.devices import default_devices, find_device
@@ -22,26 +22,7 @@ UPDATES = 2
 SEED = 0
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a study must know of its task. Times in seconds, on the first device."""
-
-    name: str
-    metric: str
-    direction: str
-    optimizer: str
-    batch_size: int
-    total_updates: int
-    updates_per_epoch: int
-    base_lr_range: tuple[float, float]
-    fingerprint: str
-    parameters: int
-    seconds_per_update: float
-    seconds_per_evaluation: float
-    devices: tuple[str, ...]
-
-
-def examine(reference: str, options: Mapping[str, Any]) -> Facts:
+def examine(reference: str, options: Mapping[str, Any]) -> TaskFacts:
     """Load the task and train it for two updates at the lowest base LR. Raises InvalidTask, one sentence a fault."""
     task = load_task(reference, options)
     _check_declarations(task)
@@ -55,7 +36,7 @@ def examine(reference: str, options: Mapping[str, Any]) -> Facts:
         started = time.perf_counter()
         _check_evaluation(task, reference, trainer)
         seconds_per_evaluation = time.perf_counter() - started
-    return Facts(
+    return TaskFacts(
         name=task.name,
         metric=task.metric,
         direction=task.direction,

@@ -11,7 +11,7 @@ from schedsearch.schedule import Schedule
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One training of one schedule. The seed decides initialisation and data order; with_test: score the test split too."""
+    """One training of one schedule. seed: initialisation and data order. with_test: score the test split too."""
 
     schedule: Schedule
     seed: int
@@ -41,6 +41,7 @@ class Outcome:
     score: the task's metric on the validation split at the end of the full horizon, finite; None where it diverged.
     initial_loss: training loss of update 0. diverged_at: the update (from 0) whose loss was not finite, or the first of
     the stretch in which it stayed far above its start. updates_done: optimizer updates, the last one included.
+    duration_s: of training and evaluating, without the loading of the data that the process does once.
     """
 
     status: Literal["completed", "diverged"]
