@@ -64,7 +64,7 @@ def _candidate(store: Store, study: Study, candidate_id: int | None) -> Candidat
     verdict = store.verdict(study.id)
     if candidate_id is None and verdict is None:
         raise InvalidInput(
-            f"The study {study.name!r} has no verdict yet (it is {study.state.value}); name a candidate with --candidate."
+            f"The study {study.name!r} has no verdict yet (it is {study.state.value}); name a `candidate`."
         )
     wanted = candidate_id if candidate_id is not None else verdict.recommended_id if verdict else None
     found = next((one for one in store.candidates(study.id) if one.id == wanted), None)

@@ -75,7 +75,7 @@ def _finite(value: Any) -> Any:
 @lru_cache(maxsize=1)
 def _plotly() -> str:
     """The text of plotly.js, from the plotly package."""
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - half a second, and only for the report
+    from plotly.offline import get_plotlyjs  # half a second, and only for the report
 
     return str(get_plotlyjs())
 

@@ -15,22 +15,20 @@ decay:
 STEP, CUT = "step: {{gamma: {gamma}}}", "multistep: {{milestones: {milestones}}}"
 TASK = '''
 import torch
-from schedsearch.task import Data, Task
+from schedsearch.task import Splits, Task
 
 class Broken(Task):
-    """A task with a fault."""
     total_updates = 20
     batch_size = 4
 
     def data(self):
-        inputs, targets = torch.zeros(40, 2), torch.zeros(40, 1)
-        return Data((inputs[:20], targets[:20]), (inputs[20:30], targets[20:30]), (inputs[30:], targets[30:]))
+        inputs, targets = torch.rand(40, 2), torch.rand(40, 1)
+        return Splits(*((inputs[one], targets[one]) for one in (slice(20), slice(20, 30), slice(30, 40))))
 
     def model(self):
         {model}
 
-    def loss(self, model, batch):
-        inputs, targets = batch
+    def loss(self, output, batch):
         return {loss}
 '''
 NET = "return torch.nn.Linear(2, 1)"
@@ -73,7 +71,7 @@ def test_a_bad_space(tmp_path: Path, text: str, sentence: str) -> None:
     [
         (("--task", "digitz"), "There is no task 'digitz'"),
         (("--task", "nowhere.py:Task"), "nowhere.py"),
-        (("--task", "os:system"), "os:system"),
+        (("--task", "os:system"), "no subclass of schedsearch.task.Task"),
         (("--task", "digits", "--space", "vast"), "There is no search space 'vast'"),
         (("--task", "digits", "--base-lr", "0", "1"), "`base_lr` must be two numbers with 0 < low < high"),
         (("--task", "digits", "--total-updates", "1"), "`total_updates` must be at least 2, but is 1 instead."),
@@ -119,8 +117,8 @@ def test_an_incumbent_that_is_no_schedule(tmp_path: Path) -> None:
     ("model", "loss", "sentence"),
     [
         ('raise RuntimeError("no such layer")', "0", "RuntimeError: no such layer"),
-        (NET, "(model(inputs) - targets).sum() * float('nan')", "nan"),
-        (NET, "model(inputs) - targets", "scalar"),
+        (NET, "(output - batch[1]).sum() * float('nan')", "nan"),
+        (NET, "output - batch[1]", "scalar"),
     ],
 )
 def test_a_task_that_cannot_train(tmp_path: Path, model: str, loss: str, sentence: str) -> None:
