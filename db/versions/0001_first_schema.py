@@ -139,7 +139,10 @@ def _run() -> None:
         _reference("schedsearch_run", "study_id", "schedsearch_study"),
         sa.PrimaryKeyConstraint("id", name="pk_schedsearch_run"),
         sa.UniqueConstraint(
-            "candidate_id", "phase", "seed", "total_updates",
+            "candidate_id",
+            "phase",
+            "seed",
+            "total_updates",
             name="uq_schedsearch_run_candidate_id_phase_seed_total_updates",
         ),
         if_not_exists=True,

@@ -24,6 +24,11 @@ STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 30_000
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 OLDEST = {"postgresql": (9, 5), "mysql": (8, 0, 1), "mariadb": (10, 6)}
+# UTC, because a local hour that comes twice a year would be two moments; strict, because nothing is cut silently.
+MYSQL_SESSION = (
+    f"set session time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_TIMEOUT_MS // 1000}, "
+    "sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES')"
+)
 EXTRAS = {"postgresql": "schedsearch[postgresql]", "mysql": "schedsearch[mysql]", "mariadb": "schedsearch[mysql]"}
 
 
@@ -87,7 +92,7 @@ def make_engine(url: str) -> Engine:
     if backend == "sqlite":
         _prepare_file(parsed)
     try:
-        engine = create_engine(parsed, pool_pre_ping=backend != "sqlite", **_arguments(backend))
+        engine = create_engine(parsed, pool_pre_ping=backend != "sqlite", **_arguments(parsed))
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         extra = EXTRAS.get(backend, "")
         raise StoreError(f"The driver for {parsed.drivername} is not installed; pip install '{extra}'.") from error
@@ -95,13 +100,14 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
-def _arguments(backend: str) -> dict[str, Any]:
+def _arguments(url: URL) -> dict[str, Any]:
+    backend = url.get_backend_name()
     if backend == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
     if backend == "postgresql":
         limits = (
             f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
-            "-c idle_in_transaction_session_timeout=60000"
+            f"-c idle_in_transaction_session_timeout={STATEMENT_TIMEOUT_MS} {url.query.get('options', '')}"
         )
         return {
             "connect_args": {
@@ -120,7 +126,7 @@ def _arguments(backend: str) -> dict[str, Any]:
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": ANSWER_TIMEOUT_S,
             "write_timeout": ANSWER_TIMEOUT_S,
-            "init_command": f"set session innodb_lock_wait_timeout = {LOCK_TIMEOUT_MS // 1000}",
+            "init_command": MYSQL_SESSION,
         },
         "isolation_level": "READ COMMITTED",
     }

@@ -97,12 +97,12 @@ def _alone(connection: Connection) -> Iterator[None]:
         yield
         return
     name = {"name": LOCK_NAME, "wait": LOCK_FOR_S}
-    if not connection.scalar(text("select get_lock(concat(database(), ':', :name), :wait)"), name):
+    if not connection.scalar(text("select get_lock(md5(concat(database(), :name)), :wait)"), name):
         raise StoreError(f"Another process has been changing the store's schema for {LOCK_FOR_S} s; try again later.")
     try:
         yield
     finally:
-        connection.execute(text("select release_lock(concat(database(), ':', :name))"), {"name": LOCK_NAME})
+        connection.execute(text("select release_lock(md5(concat(database(), :name)))"), {"name": LOCK_NAME})
 
 
 def upgrade(url: str) -> None:

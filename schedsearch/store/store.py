@@ -310,9 +310,7 @@ class Store:
 
     # ---- the queue
 
-    def claim(
-        self, worker_id: str, *, lease_s: float, device: str, study_id: int | None = None
-    ) -> Claim | None:
+    def claim(self, worker_id: str, *, lease_s: float, device: str, study_id: int | None = None) -> Claim | None:
         """The oldest waiting run (of this study, if named; of a RUNNING one in any case), now held by this worker.
 
         None when nothing waits. Runs whose lease has expired are put back first.
