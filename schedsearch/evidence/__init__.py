@@ -1,29 +1,46 @@
 """Statistics of a study as pure functions: noise, the race, the verdict, and where the evidence is thin."""
 
 from schedsearch.evidence.caveats import Circumstances, warnings
-from schedsearch.evidence.finalists import Finalist
-from schedsearch.evidence.noise import Noise, estimate_noise, pairing_correlation, seed_rank_agreement, seeds_needed
+from schedsearch.evidence.finalists import FREE_SHAPE, Finalist, spoken
+from schedsearch.evidence.noise import (
+    Noise,
+    estimate_noise,
+    pairing_correlation,
+    pairing_pays,
+    seed_rank_agreement,
+    seeds_needed,
+)
 from schedsearch.evidence.questions import AnswerResult, unconfirmed_answers
-from schedsearch.evidence.race import RACE_ROUNDS, survivors
+from schedsearch.evidence.race import finishers, race_winner, runner_up, survivors
 from schedsearch.evidence.scores import Scores
+from schedsearch.evidence.shape import ShapeGap
+from schedsearch.evidence.trust import Trust, trust
 from schedsearch.evidence.verdict import Comparison, Standing, Verdict, decide
 
 __all__ = [
-    "RACE_ROUNDS",
+    "FREE_SHAPE",
     "AnswerResult",
     "Circumstances",
     "Comparison",
     "Finalist",
     "Noise",
     "Scores",
+    "ShapeGap",
     "Standing",
+    "Trust",
     "Verdict",
     "decide",
     "estimate_noise",
+    "finishers",
     "pairing_correlation",
+    "pairing_pays",
+    "race_winner",
+    "runner_up",
     "seed_rank_agreement",
     "seeds_needed",
+    "spoken",
     "survivors",
+    "trust",
     "unconfirmed_answers",
     "warnings",
 ]

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from math import log
 
 from schedsearch.evidence.noise import Noise
+from schedsearch.evidence.trust import Trust
 from schedsearch.evidence.verdict import Standing, Verdict
 from schedsearch.evidence.words import lr, seeds
 
 EDGE = 0.05
 FEWEST_SEEDS = 3
 FEWEST_RUNS_PER_ARM = 2
-WEAK_MODEL = 0.3
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,14 @@ class Circumstances:
     """What the verdict was reached under.
 
     base_lrs: of each finalist, by candidate id; base_lr_range: searched. runs_by_arm: searched runs of each arm of the
-    space, 0 included. model_agreement: leave-one-out rank agreement of the curve model; seed_agreement: of a second
-    training seed (None: unknown). Seeds: those trained on in the search and in the confirmation.
+    space, 0 included. trust: what the curve model's word is worth (None: no model was asked). Seeds: those trained on
+    in the search and in the confirmation.
     """
 
     base_lrs: Mapping[int, float] = field(default_factory=dict)
     base_lr_range: tuple[float, float] | None = None
     runs_by_arm: Mapping[str, int] = field(default_factory=dict)
-    model_agreement: float | None = None
-    seed_agreement: float | None = None
+    trust: Trust | None = None
     noise: Noise | None = None
     search_seeds: Collection[int] = ()
     confirm_seeds: Collection[int] = ()
@@ -40,7 +39,7 @@ def warnings(verdict: Verdict, circumstances: Circumstances) -> tuple[str, ...]:
     return (
         *_edges(verdict, circumstances),
         *_thin_arms(circumstances.runs_by_arm),
-        *_weak_model(circumstances),
+        *_weak_model(circumstances.trust),
         *_seeds(verdict.standings, circumstances),
         *_diverged(verdict.standings, circumstances.noise),
     )
@@ -79,18 +78,10 @@ def _thin_arms(runs_by_arm: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _weak_model(given: Circumstances) -> list[str]:
-    model, seed = given.model_agreement, given.seed_agreement
-    if model is None:
+def _weak_model(trust: Trust | None) -> list[str]:
+    if trust is None or not trust.explains_little:
         return []
-    if seed is not None and model < seed:
-        return [
-            f"The curve model ranks runs it has not seen at {model:.2f}, below what a second training seed does "
-            f"({seed:.2f}): it explains little here, and more runs may find a better schedule."
-        ]
-    if seed is None and model < WEAK_MODEL:
-        return [f"The curve model ranks runs it has not seen at {model:.2f} only: it explains little here."]
-    return []
+    return [f"{trust.sentence} More runs may find a better schedule."]
 
 
 def _seeds(standings: Collection[Standing], given: Circumstances) -> list[str]:

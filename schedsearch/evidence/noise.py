@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
@@ -16,6 +17,7 @@ from schedsearch.evidence.scores import BySeed, Scores, covariance, diverged, fi
 MOST_SEEDS = 1000
 LEVEL = 0.95
 FEWEST_RANKED = 4
+PAIRING_PAYS_FROM = 0.2
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ def pairing_correlation(scores: Scores) -> float | None:
     return shared_part / whole if whole > 0 else None
 
 
+def pairing_pays(correlation: float | None) -> bool:
+    """Whether pairs of seeds narrow an interval of six pairs by more than their fewer degrees of freedom widen it."""
+    return correlation is not None and correlation >= PAIRING_PAYS_FROM
+
+
 def seed_rank_agreement(scores: Scores) -> float | None:
     """How well one training seed ranks the candidates of another: mean Spearman correlation over pairs of seeds.
 
@@ -77,10 +84,15 @@ def _agreement(scores: Scores, one: int, other: int) -> float | None:
     complete = [pair for pair in pairs if len(pair) == 2]
     if len(complete) < FEWEST_RANKED:
         return None
-    first, second = np.array(complete).T
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
+    first, second = zip(*complete, strict=True)
+    return rank_correlation(first, second)
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Spearman's correlation; None where one side does not vary."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return float(stats.spearmanr(first, second).statistic)
+    return float(stats.spearmanr(a, b).statistic)
 
 
 def _pair(by_seed: BySeed, one: int, other: int) -> list[float]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from schedsearch.evidence import words
 from schedsearch.evidence.finalists import Finalist
 from schedsearch.evidence.intervals import Estimate, difference, mean_of, parts
-from schedsearch.evidence.scores import badness, diverged, sign_of
+from schedsearch.evidence.race import shared_answers
+from schedsearch.evidence.scores import BySeed, badness, diverged, sign_of
 from schedsearch.space import Question
 
 TITLES = {Question.WARMUP: "Warm-up", Question.DECAY: "Decay", Question.RESTARTS: "Restarts"}
 CONFIRM = "confirm"
+NOTABLE_RATIO = 1.25  # of the base LRs that go with and without a warm-up
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,12 @@ class AnswerResult:
 
 @dataclass(frozen=True)
 class Side:
-    """One answer to a question, and the finalist that speaks for it."""
+    """One answer to a question, and the finalist that speaks for it. given: it shares the answers decided before."""
 
     question: Question
     answer: str
     speaker: Finalist
+    given: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,11 @@ class Reading:
 
     def between(self, one: Finalist, other: Finalist) -> Estimate | None:
         """mean(one) - mean(other)."""
-        return difference(one.scores, other.scores, use_pairing=self.use_pairing)
+        return self.between_scores(one.scores, other.scores)
+
+    def between_scores(self, one: BySeed, other: BySeed) -> Estimate | None:
+        """mean(one) - mean(other)."""
+        return difference(one, other, use_pairing=self.use_pairing)
 
 
 def answer_questions(
@@ -68,8 +75,11 @@ def answer_questions(
 ) -> tuple[AnswerResult, ...]:
     """Every answer among the finalists, question by question, the chosen one (the recommended schedule's) first.
 
-    The leader speaks for its own answers, so that no side of a lead is picked by the scores that measure it; every
-    other answer is spoken for by its best confirmed finalist, which can only understate the lead.
+    Questions are decided in order: warm-up, then the decay given that answer, then restarts given both. So an answer
+    is spoken for by a finalist that shares the answers chosen before, where there is one, and the chosen answer is
+    compared with the best other that does (with the best of all, where none does). Among those that may speak for an
+    answer the leader goes first, so that no side of a lead is picked by the scores that measure it; every other answer
+    is spoken for by its best finalist, which can only understate the lead.
     """
     found: list[AnswerResult] = []
     for question in Question:
@@ -80,9 +90,10 @@ def answer_questions(
 def _answer(
     question: Question, finalists: Sequence[Finalist], leader: Finalist, recommended: Finalist, reading: Reading
 ) -> list[AnswerResult]:
+    decided = recommended.answers
     values = _values(finalists, question)
-    sides = [Side(question, value, _speaker(finalists, question, value, leader, reading)) for value in values]
-    sides.sort(key=lambda side: (side.answer != recommended.answers[question], _rank(side.speaker, reading)))
+    sides = [_side(question, value, finalists, leader, decided, reading) for value in values]
+    sides.sort(key=lambda side: (side.answer != decided[question], not side.given, _rank(side.speaker, reading)))
     rest = {side.answer: [other for other in sides if other is not side] for side in sides}
     return [_result(side, rest[side.answer], reading, chosen=side is sides[0]) for side in sides]
 
@@ -91,12 +102,20 @@ def _values(finalists: Sequence[Finalist], question: Question) -> list[str]:
     return list(dict.fromkeys(one.answers[question] for one in finalists))
 
 
-def _speaker(
-    finalists: Sequence[Finalist], question: Question, value: str, leader: Finalist, reading: Reading
-) -> Finalist:
-    if leader.answers[question] == value:
-        return leader
-    return min((one for one in finalists if one.answers[question] == value), key=lambda one: _rank(one, reading))
+def _side(
+    question: Question,
+    value: str,
+    finalists: Sequence[Finalist],
+    leader: Finalist,
+    decided: Mapping[Question, str],
+    reading: Reading,
+) -> Side:
+    same = [one for one in finalists if one.answers[question] == value]
+    earlier = list(Question).index(question)
+    given = [one for one in same if shared_answers(one.answers, decided, question) == earlier]
+    pool = given or same
+    speaker = leader if leader in pool else min(pool, key=lambda one: _rank(one, reading))
+    return Side(question, value, speaker, bool(given))
 
 
 def _rank(one: Finalist, reading: Reading) -> tuple[float, int, int]:
@@ -104,7 +123,7 @@ def _rank(one: Finalist, reading: Reading) -> tuple[float, int, int]:
 
 
 def _result(side: Side, others: Sequence[Side], reading: Reading, *, chosen: bool) -> AnswerResult:
-    best = others[0] if chosen and others else _best(others, reading)
+    best = _best([other for other in others if other.given] or others, reading)
     gap = None if best is None else reading.between(side.speaker, best.speaker)
     mean, low, high = parts(mean_of(side.speaker.scores))
     change, change_low, change_high = parts(gap)
@@ -142,26 +161,53 @@ def _sentence(side: Side, other: Side | None, gap: Estimate | None, reading: Rea
     head = f"{TITLES[side.question]}: {side.answer}"
     if other is None:
         return f"{head}; no other answer was confirmed."
-    lrs = f"at tuned base LR {words.lr(side.speaker.base_lr)} against {words.lr(other.speaker.base_lr)}"
     if gap is None:
-        return f"{head}: {_divergence(side)}, {_divergence(other)}, {lrs} {_named(other)}."
+        counts = words.capital(f"{_divergence(side)}, {_divergence(other)}")
+        return f"{head}. {counts}, at tuned base LRs {_both_lrs(side, other)}."
     if tie:
         differs = f"{words.the(reading.metric)} differs by {words.with_interval(gap)}"
-        return f"{head}, in a tie with {other.answer}: {differs} {lrs}."
-    effect = words.improves(reading.sign, reading.metric)
-    return f"{head}, {effect} by {words.with_interval(words.gain(gap, reading.sign))} {lrs} {_named(other)}."
+        return f"{head}, in a tie with {other.answer}: {differs} at tuned base LRs {_both_lrs(side, other)}."
+    lead = words.gain(gap, reading.sign)
+    if lead.value < 0:
+        ahead = f"{other.answer} at its best is ahead by {words.with_interval(words.gain(gap, -reading.sign))}"
+        return f"{head}, the simplest of those that tie with the winner; {ahead}."
+    effect = f"{words.improves(reading.sign, reading.metric)} by {words.with_interval(lead)}"
+    return f"{head}. {_subject(side)} {effect} {_against(side, other)}."
+
+
+def _subject(side: Side) -> str:
+    """What does the improving: `A warm-up`, `Doing without a warm-up`, `It` (a decay), `One descent`."""
+    if side.question is Question.WARMUP:
+        return "It" if side.answer == "yes" else "Doing without"
+    return "It" if side.question is Question.DECAY or side.answer == "yes" else "One descent"
+
+
+def _against(side: Side, other: Side) -> str:
+    """What the chosen answer is compared with, and at which base LRs."""
+    own, its = words.lr(side.speaker.base_lr), words.lr(other.speaker.base_lr)
+    ratio = side.speaker.base_lr / other.speaker.base_lr
+    if side.question is Question.WARMUP and side.answer == "yes" and ratio >= NOTABLE_RATIO:
+        return f"and makes a base LR of {own} possible: without it the best is {its}, {ratio:.2g}x lower"
+    if side.question is Question.DECAY:
+        return f"against {other.answer}, at tuned base LRs {own} and {its}"
+    return f"at a tuned base LR of {own} against {its} {_named(other)}"
+
+
+def _both_lrs(side: Side, other: Side) -> str:
+    return f"{words.lr(side.speaker.base_lr)} and {words.lr(other.speaker.base_lr)}"
 
 
 def _named(side: Side) -> str:
-    """The answer as the end of a sentence: `without` (it), `with cosine`."""
+    """The answer as the end of a sentence: `with it`, `without`, `with cosine`."""
     if side.question is Question.DECAY:
         return f"with {side.answer}"
-    return "with" if side.answer == "yes" else "without"
+    what = "warm-up" if side.question is Question.WARMUP else "restarts"
+    return f"with {what}" if side.answer == "yes" else f"without {what}"
 
 
 def _divergence(side: Side) -> str:
-    subject = _named(side) if side.question is Question.DECAY else f"{_named(side)} it"
-    return f"{subject} {diverged(side.speaker.scores)} of {words.seeds(len(side.speaker.scores))} diverged"
+    lost, count = diverged(side.speaker.scores), len(side.speaker.scores)
+    return f"{_named(side)} {lost} of {words.seeds(count)} diverged"
 
 
 def unconfirmed_answers(

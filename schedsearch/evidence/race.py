@@ -1,19 +1,23 @@
-"""The race among champions: who is so clearly behind that more seeds would be wasted. It picks and is not reported."""
+"""The race among champions: who is so clearly behind that more seeds would be wasted, who won, and who it was against.
+
+It only picks. Its scores are never reported, because an estimate that was used to pick the winner overstates its lead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import inf, sqrt
 from statistics import median
 
 from scipy import special
 
 from schedsearch.evidence.scores import Scores, badness, covariance, diverged, finite, sign_of
-
-RACE_ROUNDS = (2, 2, 2)
-"""Fresh seeds added to every candidate still in the race, round by round."""
+from schedsearch.space import Question
 
 CLEARLY = 0.95  # one-sided level of "behind the leader"
+
+Answers = Mapping[int, Mapping[Question, str]]
+"""Candidate id -> its answer to each question."""
 
 
 def survivors(scores: Scores, direction: str, *, protected: Collection[int] = ()) -> list[int]:
@@ -37,6 +41,49 @@ def survivors(scores: Scores, direction: str, *, protected: Collection[int] = ()
         if one in protected
         or (bad[one] < inf and bad[one] - bad[leader] <= _margin(scores, one, leader, spread, freedom))
     ]
+
+
+def race_winner(scores: Scores, direction: str) -> int | None:
+    """Who went furthest in the race, and of those the best on average; never one that diverged, if another did not."""
+    sign = sign_of(direction)
+    bad = {one: badness(by_seed, sign) for one, by_seed in scores.items()}
+    return min(scores, key=lambda one: (bad[one] == inf, -len(scores[one]), bad[one], one), default=None)
+
+
+def finishers(scores: Scores, direction: str) -> list[int]:
+    """Those who ran every round and are not clearly behind at its end, best mean first; the winner is among them."""
+    winner = race_winner(scores, direction)
+    if winner is None:
+        return []
+    furthest = {one: by_seed for one, by_seed in scores.items() if len(by_seed) >= len(scores[winner])}
+    return survivors(furthest, direction, protected=(winner,))
+
+
+def runner_up(scores: Scores, direction: str, answers: Answers, winner: int, question: Question) -> int | None:
+    """The best candidate that answers `question` otherwise than the winner, given the answers decided before it.
+
+    The questions are decided in order. So of those that answer otherwise the ones that share most of the winner's
+    answers to the earlier questions, counted from the first until one differs, go before the others, and among them the
+    best mean counts. None where nobody answers otherwise without having diverged.
+    """
+    sign = sign_of(direction)
+    chosen = answers[winner]
+    others = [one for one in scores if answers[one][question] != chosen[question] and badness(scores[one], sign) < inf]
+    return min(
+        others,
+        key=lambda one: (-shared_answers(answers[one], chosen, question), badness(scores[one], sign), one),
+        default=None,
+    )
+
+
+def shared_answers(one: Mapping[Question, str], other: Mapping[Question, str], question: Question) -> int:
+    """How many of the questions before this one, from the first on, both answer alike."""
+    count = 0
+    for earlier in Question:
+        if earlier is question or one[earlier] != other[earlier]:
+            break
+        count += 1
+    return count
 
 
 def _margin(scores: Scores, one: int, leader: int, spread: float, freedom: int) -> float:

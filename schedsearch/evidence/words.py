@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, isfinite, log10
 
 from schedsearch.evidence.intervals import Estimate
@@ -52,3 +53,13 @@ def lr(value: float) -> str:
 def seeds(count: int) -> str:
     """`1 seed`, `6 seeds`."""
     return f"{count} seed{'' if count == 1 else 's'}"
+
+
+def capital(text: str) -> str:
+    """The text with its first letter in capitals, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -111,6 +111,11 @@ class History:
             self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
         return len(orphans)
 
+    @property
+    def rank_agreement(self) -> float | None:
+        """The curve model's leave-one-out rank agreement at the last ask that used it; None before, and for TPE."""
+        return self._sampler.rank_agreement if isinstance(self._sampler, CurveSampler) else None
+
     def params(self) -> dict[int, dict[str, Any]]:
         """The parameters of every trial, by number."""
         return {trial.number: dict(trial.params) for trial in self._study.get_trials(deepcopy=False)}

@@ -2,7 +2,8 @@
 
 A study runs in phases: `noise` (one baseline on several seeds), `search` (candidates, and each baseline's base LR),
 `race` (the champions of all answers on fresh seeds; who is clearly behind stops) and `confirm` (the winner, the
-runner-up of each question and the baselines on another batch of seeds; only these are reported).
+runner-up of each question and the baselines on another batch of seeds; only these are reported). At the end of the
+search a few runs go to free shapes, curves of no family: the yardstick for what the families leave on the table.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ MIN_TRIALS = 4
 RACE_SEEDS = (2, 2, 2)
 RACE_KEEPS = (1.0, 0.5, 0.25)
 RUNNERS_UP = 3
-CHEAPER = (  # (race seeds, confirm seeds, runs to tune a baseline), tried in turn when the budget is small
-    (RACE_SEEDS, None, 2),
-    ((2, 2), 5, 2),
-    ((2,), 4, 1),
-    ((2,), 3, 1),
+FREEFORM_RUNS = 0
+TRIALS_PER_FREEFORM_RUN = 8
+FREE_ARM = "spline"
+CHEAPER = (  # (race seeds, confirm seeds, runs to tune a baseline, free shapes), in turn when the budget is small
+    (RACE_SEEDS, None, 2, FREEFORM_RUNS),
+    ((2, 2), 5, 2, 2),
+    ((2,), 4, 1, 0),
+    ((2,), 3, 1, 0),
 )
 
 
@@ -60,7 +64,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many runs each phase may use. `trials` is None while a budget in hours waits for the first timings."""
+    """How many runs each phase may use. `trials` is None while a budget in hours waits for the first timings.
+
+    entrants: champions in the race. freeform_runs: searched runs of free shapes; if there are any, the best of them
+    also gets the race's first seeds and the confirmation's, beside the others.
+    """
 
     noise_seeds: int
     trials: int | None
@@ -69,6 +77,7 @@ class Plan:
     entrants: int
     race_seeds: tuple[int, ...]
     confirm_seeds: int
+    freeform_runs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "race_seeds": list(self.race_seeds)}
@@ -83,15 +92,21 @@ class Plan:
 
     @property
     def search_runs(self) -> int:
-        return (self.trials or 0) + self.baselines * self.baseline_runs
+        return (self.trials or 0) + self.baselines * self.baseline_runs + self.freeform_runs
+
+    @property
+    def free_shapes(self) -> int:
+        """How many free shapes are raced and confirmed: 1 or none."""
+        return min(1, self.freeform_runs)
 
     @property
     def most_race_runs(self) -> int:
-        return sum(seeds * self.race_size(index) for index, seeds in enumerate(self.race_seeds))
+        champions = sum(seeds * self.race_size(index) for index, seeds in enumerate(self.race_seeds))
+        return champions + self.free_shapes * self.race_seeds[0]
 
     @property
     def most_confirm_runs(self) -> int:
-        return self.confirm_seeds * (1 + RUNNERS_UP + self.baselines)
+        return self.confirm_seeds * (1 + RUNNERS_UP + self.baselines + self.free_shapes)
 
     @property
     def most_runs(self) -> int:
@@ -107,6 +122,13 @@ def most_entrants(space: SearchSpace) -> int:
     return max(1, sum(count for count in by_question.values() if count > 1))
 
 
+def most_freeform_runs(space: SearchSpace, trials: int | None) -> int:
+    """Runs of free shapes: a few beside a search of some size; none where the space has the free shape as an arm."""
+    if any(arm.decay == FREE_ARM for arm in space.arms):
+        return 0
+    return FREEFORM_RUNS if trials is None else min(FREEFORM_RUNS, trials // TRIALS_PER_FREEFORM_RUN)
+
+
 def make_plan(
     budget: Budget,
     space: SearchSpace,
@@ -117,7 +139,16 @@ def make_plan(
     confirm_seeds: int,
 ) -> Plan:
     """The plan for this budget. Raises InvalidInput when the budget cannot pay for a search and a confirmation."""
-    plan = Plan(noise_seeds, budget.trials, baselines, 2, most_entrants(space), RACE_SEEDS, confirm_seeds)
+    plan = Plan(
+        noise_seeds=noise_seeds,
+        trials=budget.trials,
+        baselines=baselines,
+        baseline_runs=2,
+        entrants=most_entrants(space),
+        race_seeds=RACE_SEEDS,
+        confirm_seeds=confirm_seeds,
+        freeform_runs=most_freeform_runs(space, budget.trials),
+    )
     if budget.updates is None:
         return plan
     return fit_to_runs(plan, budget.updates // total_updates, what=f"`updates` = {budget.updates}")
@@ -128,12 +159,13 @@ def fit_to_runs(plan: Plan, runs: int, *, what: str) -> Plan:
 
     A small budget races and confirms on fewer seeds. Raises InvalidInput where even that is too dear.
     """
-    for race_seeds, confirm_seeds, baseline_runs in CHEAPER:
+    for race_seeds, confirm_seeds, baseline_runs, freeform_runs in CHEAPER:
         cheaper = replace(
             plan,
             race_seeds=race_seeds,
             confirm_seeds=min(plan.confirm_seeds, confirm_seeds or plan.confirm_seeds),
             baseline_runs=baseline_runs,
+            freeform_runs=min(plan.freeform_runs, freeform_runs),
             trials=0,
         )
         left = runs - cheaper.most_runs

@@ -37,9 +37,24 @@ class Desk:
     def plan(self) -> Plan:
         return Plan.from_dict(self.study.plan)
 
+    @property
+    def sign(self) -> float:
+        """1 where low scores are good, -1 where high ones are."""
+        return 1.0 if self.study.direction == "minimize" else -1.0
+
     def of(self, phase: Phase) -> list[Run]:
         """The runs of this phase."""
         return [run for run in self.runs if run.phase is phase]
+
+    def of_kind(self, phase: Phase, *kinds: str) -> list[Run]:
+        """The runs of this phase whose candidates are of one of these kinds."""
+        return [run for run in self.of(phase) if self.candidates[run.candidate_id].kind in kinds]
+
+    def note_agreement(self, rank_agreement: float | None) -> None:
+        """Store how well the curve model ranks what it has not seen, after the runs so far; nothing where unknown."""
+        if rank_agreement is not None:
+            ended = sum(run.state.is_finished for run in self.runs)
+            self.store.add_model_check(self.study.id, ended, rank_agreement)
 
     def done(self, phase: Phase) -> bool:
         """Whether every run of this phase has ended."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from schedsearch.space import SearchSpace
 from schedsearch.store import Phase, Run, RunState, Store, Study, StudyState
-from schedsearch.workers import confirmation, searching
+from schedsearch.workers import concluding, confirmation, searching
 from schedsearch.workers.desk import Desk
 from schedsearch.workers.surrogate import Surrogate
 
@@ -21,7 +21,7 @@ STEPS: dict[Phase, Callable[[Desk], bool]] = {
     Phase.NOISE: searching.after_noise,
     Phase.SEARCH: searching.step,
     Phase.RACE: confirmation.race_step,
-    Phase.CONFIRM: confirmation.confirm_step,
+    Phase.CONFIRM: concluding.confirm_step,
 }
 
 
@@ -34,10 +34,10 @@ class Planner:
         self._id = study.id
         self._worker_id = worker_id
         self._space = SearchSpace.from_dict(study.space)
-        self._surrogate = Surrogate(store.url, study, self._space)
+        self._surrogate = Surrogate(store, study, self._space)
 
     def step(self) -> bool:
-        """Do the next thing the plan asks for. False when another worker plans, or only training is left to wait for."""
+        """Do the next thing the plan asks for. False when another worker plans, or only training is to be waited for."""
         token = self._store.take_planner(self._id, self._worker_id, PLANNER_LEASE_S)
         if token is None:
             return False

@@ -8,10 +8,13 @@ from schedsearch.schedule import Schedule
 from schedsearch.space import Question, answers_of, arm_of
 from schedsearch.store import NewCandidate
 
+FIXED_KINDS = ("baseline", "incumbent")
+FREEFORM = "freeform"
+
 
 @dataclass(frozen=True)
 class NamedSchedule:
-    """A schedule with its place in the study. kind: search, baseline, incumbent or champion; label: its name, if any."""
+    """A schedule and its place in the study. kind: search, baseline, incumbent, champion, freeform; label: its name."""
 
     kind: str
     label: str | None

@@ -1,4 +1,4 @@
-"""The noise and search phases: tell what ended, tune the baselines, ask for more, name the champions."""
+"""The noise and search phases: tell what ended, tune the baselines, ask for more, try free shapes, start the race."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from schedsearch.search.plan import Plan, fit_to_runs
 from schedsearch.store import Phase, Run, RunState, StudyState
 from schedsearch.workers.confirmation import start_race
 from schedsearch.workers.desk import Desk, seeds_of
-from schedsearch.workers.rows import NamedSchedule, new_candidate
+from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, new_candidate
 
 STARTUP_BATCH = 8
+FREEFORM_BATCH = 2
 RUNS_PER_BATCHED_ASK = 8
 TIMING_MARGIN = 1.1
 
@@ -43,11 +44,11 @@ def step(desk: Desk) -> bool:
             desk.study.id, StudyState.FAILED, "No run of the search reached its horizon."
         )
         return True
-    return start_race(desk)
+    return bool(_ask_free_shapes(desk)) or start_race(desk)
 
 
 def _trials(desk: Desk) -> list[Run]:
-    return [run for run in desk.of(Phase.SEARCH) if desk.candidates[run.candidate_id].kind == "search"]
+    return desk.of_kind(Phase.SEARCH, "search")
 
 
 def _tell_finished(desk: Desk) -> None:
@@ -81,6 +82,7 @@ def _ask(desk: Desk) -> int:
     desk.surrogate.history.fail_orphans({number for number in numbers if number is not None})
     outside = [run for run in desk.runs if desk.candidates[run.candidate_id].kind != "search"]
     asked = desk.surrogate.ask(min(left, size), desk.candidates, outside)
+    desk.note_agreement(desk.surrogate.rank_agreement)
     ids = [
         desk.store.add_candidate(
             desk.study.id, new_candidate(NamedSchedule("search", None, one.schedule), one.number)
@@ -90,11 +92,24 @@ def _ask(desk: Desk) -> int:
     return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1))
 
 
+def _ask_free_shapes(desk: Desk) -> int:
+    """Once the families are searched: curves of no family that the model expects most of, a few at a time."""
+    asked = {run.candidate_id for run in desk.of_kind(Phase.SEARCH, FREEFORM)}
+    count = min(FREEFORM_BATCH, desk.plan.freeform_runs - len(asked), desk.affordable())
+    if count <= 0:
+        return 0
+    shapes = desk.surrogate.free_shapes(count, desk.candidates, desk.runs)
+    ids = [
+        desk.store.add_candidate(desk.study.id, new_candidate(NamedSchedule(FREEFORM, None, one))) for one in shapes
+    ]
+    return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1))
+
+
 def _tune_baselines(desk: Desk) -> int:
     """Every baseline is run `plan.baseline_runs` times over the search: first as bold as the middle of the range,
     then where the model expects its best base LR. Spread over the search, so that later runs know more."""
     plan = desk.plan
-    rounds = {run.round for run in desk.of(Phase.SEARCH) if run not in _trials(desk)}
+    rounds = {run.round for run in desk.of_kind(Phase.SEARCH, *FIXED_KINDS)}
     round_ = max(rounds, default=-1) + 1
     due_at = (plan.trials or 0) * round_ / plan.baseline_runs
     if round_ >= plan.baseline_runs or len(_trials(desk)) < due_at:

@@ -1,4 +1,4 @@
-"""What the study's history says about schedules that were not trained: asks, predictions, champions.
+"""What the study's history says about schedules that were not trained: asks, predictions, champions, free shapes.
 
 Optuna and the curve model are imported at the first question, so a worker that only trains never pays for them.
 """
@@ -7,25 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schedsearch.schedule import Schedule
 from schedsearch.space import Answer, SearchSpace
-from schedsearch.store import Candidate, Run, RunState, Study
+from schedsearch.store import Candidate, Run, RunState, Store, Study
 
 if TYPE_CHECKING:
-    from schedsearch.search.champions import Champion
+    from schedsearch.search.champions import Champion, Tried
     from schedsearch.search.history import Asked, History
     from schedsearch.search.model import CurveModel, Observation
 
+CHAMPIONS, ARMS, SHAPES = 7, 8, 9
+ENDED = (RunState.COMPLETED, RunState.DIVERGED)
+MOST_POINTS = 200
+
 
 class Surrogate:
-    """The Optuna history of one study and the curve model over all its runs."""
+    """The Optuna history of one study, and the curve model over its runs and those of the study it starts from."""
 
-    def __init__(self, url: str, study: Study, space: SearchSpace) -> None:
-        self._url = url
+    def __init__(self, store: Store, study: Study, space: SearchSpace) -> None:
+        self._store = store
         self._study = study
         self._space = space
 
@@ -35,7 +39,7 @@ class Surrogate:
         from schedsearch.search.history import History
 
         return History(
-            self._url,
+            self._store.url,
             self._study.optuna_study,
             self._space,
             strategy=self._study.strategy,
@@ -47,13 +51,25 @@ class Surrogate:
 
     def ask(self, count: int, candidates: Mapping[int, Candidate], outside: Sequence[Run]) -> list[Asked]:
         """`count` candidates; `outside`: runs that are no Optuna trials (noise, baselines) and teach the model too."""
-        return self.history.ask(count, self._observations(candidates, outside))
+        return self.history.ask(count, [*self._observations(candidates, outside), *self._earlier])
+
+    @property
+    def rank_agreement(self) -> float | None:
+        """How well the model of the last ask ranks runs that it has not seen; None where none was asked."""
+        return self.history.rank_agreement
+
+    def plain_share(self, model: CurveModel) -> float | None:
+        """The share of plain draws among asks of this model; None where Optuna's own sampler searched."""
+        from schedsearch.search.proposals import plain_share
+
+        return plain_share(model.rank_agreement()) if self._study.strategy == "curve" else None
 
     def model(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> CurveModel:
         """The model of every run that ended."""
         from schedsearch.search.model import CurveModel
 
-        return CurveModel.fit(self._observations(candidates, runs), direction=self._study.direction)
+        observations = [*self._observations(candidates, runs), *self._earlier]
+        return CurveModel.fit(observations, direction=self._study.direction)
 
     def tune(
         self,
@@ -62,7 +78,7 @@ class Surrogate:
         candidates: Mapping[int, Candidate],
         runs: Sequence[Run],
     ) -> Schedule:
-        """This baseline at the base LR where the model expects it at its best (at first: equally bold as the others)."""
+        """This baseline at the base LR where the model expects it at its best (at first: as bold as the others)."""
         from schedsearch.search.champions import best_base_lr
 
         model = self.model(candidates, runs) if tried else None
@@ -80,25 +96,83 @@ class Surrogate:
         self, model: CurveModel, candidates: Mapping[int, Candidate], runs: Sequence[Run]
     ) -> dict[Answer, Champion]:
         """The best candidate for each answer to each question, by the model's posterior."""
-        from schedsearch.search.champions import Tried, name_champions
+        from schedsearch.search.champions import name_champions
+
+        return name_champions(
+            model,
+            self._space,
+            self._tried(candidates, runs),
+            self._study.total_updates,
+            self._study.updates_per_epoch,
+            np.random.default_rng([self._study.seed, CHAMPIONS]),
+        )
+
+    def free_shapes(self, count: int, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> list[Schedule]:
+        """Curves of no family that the model expects most of, none of them trained before."""
+        from schedsearch.search.freeform import best_free_shapes
+
+        known = [one.schedule for one in candidates.values()]
+        found = best_free_shapes(
+            self.model(candidates, runs),
+            known,
+            self._base_lr_range,
+            self._study.total_updates,
+            self._study.updates_per_epoch,
+            count,
+            np.random.default_rng([self._study.seed, SHAPES, len(known)]),
+        )
+        return [one.schedule for one in found]
+
+    def predict(self, model: CurveModel, schedules: Sequence[Schedule]) -> list[tuple[float, float, float]]:
+        """The model's (mean, low, high) for each schedule: its true score, with the middle 95 %."""
+        expected = model.predict([self._curve(one) for one in schedules])
+        return _triples(expected.mean, expected.low, expected.high)
+
+    def picture(
+        self, model: CurveModel, candidates: Mapping[int, Candidate], runs: Sequence[Run]
+    ) -> dict[str, Any]:
+        """The model for a report, as plain values.
+
+        points: [measured, predicted, low, high] of runs of this study, each predicted from all others (95 % of single
+        runs, seed noise included). features: their shares in what the model predicts. arms: the best candidate of
+        every arm, best first, and what is expected of its true score. earlier: agreement with the study it starts from.
+        """
+        from schedsearch.search.champions import arm_champions
+
+        rng = np.random.default_rng([self._study.seed, ARMS])
+        tried = self._tried(candidates, runs)
+        found = arm_champions(
+            model, self._space, tried, self._study.total_updates, self._study.updates_per_epoch, rng
+        )
+        champions = sorted(found.items(), key=lambda pair: pair[1].mean, reverse=self._study.direction == "maximize")
+        expected = self.predict(model, [one.schedule for _, one in champions]) if champions else []
+        return {
+            "points": _left_out(model),
+            "features": {name: _short(share) for name, share in model.feature_importance().items()},
+            "arms": [
+                {"arm": arm.label, "schedule": one.schedule.to_dict(), "mean": mean, "low": low, "high": high}
+                for (arm, one), (mean, low, high) in zip(champions, expected, strict=True)
+            ],
+            "earlier": {name: _short(share) for name, share in model.agreements.items()},
+        }
+
+    def _tried(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> list[Tried]:
+        from schedsearch.search.champions import Tried
 
         params = self.history.params()
         scored = {run.candidate_id: run.score for run in runs if run.state is RunState.COMPLETED}
-        tried = [
-            Tried(params.get(one.trial_number or -1), one.schedule, one.id, scored[one.id])
+        return [
+            Tried(
+                None if one.trial_number is None else params.get(one.trial_number),
+                one.schedule,
+                one.id,
+                scored[one.id],
+            )
             for one in candidates.values()
             if one.id in scored
         ]
-        rng = np.random.default_rng([self._study.seed, 7])
-        return name_champions(
-            model, self._space, tried, self._study.total_updates, self._study.updates_per_epoch, rng
-        )
 
-    def predict(self, model: CurveModel, schedules: Sequence[Schedule]) -> list[float]:
-        """The model's mean score for each schedule."""
-        return [float(value) for value in model.predict([self._curve(one) for one in schedules]).mean]
-
-    def _curve(self, schedule: Schedule) -> np.ndarray:
+    def _curve(self, schedule: Schedule) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return schedule.lrs(self._study.total_updates, self._study.updates_per_epoch)
 
     @property
@@ -109,9 +183,44 @@ class Surrogate:
     def _observations(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> list[Observation]:
         from schedsearch.search.model import Observation
 
-        ended = (RunState.COMPLETED, RunState.DIVERGED)
         return [
             Observation(self._curve(candidates[run.candidate_id].schedule), run.score)
             for run in runs
-            if run.state in ended
+            if run.state in ENDED
         ]
+
+    @cached_property
+    def _earlier(self) -> list[Observation]:
+        """The runs of the study that this one starts from, at their own horizon."""
+        from schedsearch.search.model import Observation
+
+        name = self._study.budget.get("warm_start")
+        if name is None:
+            return []
+        study = self._store.study(name)
+        schedules = {one.id: one.schedule for one in self._store.candidates(study.id)}
+        return [
+            Observation(schedules[run.candidate_id].lrs(run.total_updates, study.updates_per_epoch), run.score, name)
+            for run in self._store.runs(study.id)
+            if run.state in ENDED
+        ]
+
+
+def _left_out(model: CurveModel) -> list[list[float]]:
+    """At most MOST_POINTS of [measured, predicted, low, high]; bad scores and divergence stand at the model's cut."""
+    mean, variance = model.posterior.left_out()
+    measured = model.posterior.y[model.posterior.own]
+    kept = np.linspace(0, len(measured) - 1, min(MOST_POINTS, len(measured))).astype(np.intp)
+    half = 1.96 * np.sqrt(variance)
+    ends = model.scale.to_score(mean - half), model.scale.to_score(mean + half)
+    columns = [model.scale.to_score(measured), model.scale.to_score(mean), np.minimum(*ends), np.maximum(*ends)]
+    return [[_short(value) for value in row] for row in np.stack(columns, axis=1)[kept]]
+
+
+def _triples(*columns: np.ndarray[Any, np.dtype[np.float64]]) -> list[tuple[float, float, float]]:
+    return [(_short(a), _short(b), _short(c)) for a, b, c in zip(*columns, strict=True)]
+
+
+def _short(value: float) -> float:
+    """Six digits: enough for a picture."""
+    return float(f"{value:.6g}")

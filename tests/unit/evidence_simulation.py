@@ -1,18 +1,28 @@
 """A study with known truth: race among champions, then a verdict batch; for the tests of its statistics."""
 
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import sqrt
 from statistics import fmean
 
 import numpy as np
 
-from schedsearch.evidence import RACE_ROUNDS, Finalist, Scores, Verdict, decide, pairing_correlation, survivors
+from schedsearch.evidence import (
+    AnswerResult,
+    Finalist,
+    Verdict,
+    decide,
+    finishers,
+    pairing_correlation,
+    pairing_pays,
+    race_winner,
+    runner_up,
+    survivors,
+)
+from schedsearch.search.plan import RACE_SEEDS, Plan
 from schedsearch.space import Question
 
-KEEPS = (1.0, 0.5, 0.25)
 CONFIRM_SEEDS = 6
-PAIRING_PAYS_FROM = 0.2
-ALL_SEEDS = 5
+ALL_SEEDS = sum(RACE_SEEDS)
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,24 @@ class Simulated:
     runs: int
     race_winner: int
     pick_of_all: int
+    race_mean: float
+
+    @property
+    def race_error(self) -> float:
+        """By how much the race's own scores overstate its winner."""
+        return float(self.truth[self.race_winner]) - self.race_mean
+
+    def rival(self, answer: AnswerResult) -> int:
+        """The candidate that an answer was compared with."""
+        assert answer.mean is not None and answer.difference is not None
+        mean = answer.mean - answer.difference
+        others = [one for one in self.verdict.standings if one.mean is not None]
+        return min(others, key=lambda one: abs((one.mean or 0.0) - mean)).candidate_id
+
+    @property
+    def runs_of_all(self) -> int:
+        """What it costs to give every entrant all seeds of the race, and everyone all seeds of the confirmation."""
+        return len(self.entrants) * ALL_SEEDS + len(self.truth) * CONFIRM_SEEDS
 
     @property
     def entrants(self) -> np.ndarray:
@@ -37,7 +65,7 @@ class Simulated:
 
     @property
     def regret_of_all(self) -> float:
-        """Of picking the best mean when everyone that raced gets five seeds."""
+        """Of picking the best mean when everyone gets all seeds of the race."""
         return float(self.truth[self.pick_of_all] - self.entrants.min())
 
 
@@ -65,19 +93,30 @@ def simulate(
 ) -> Simulated:
     world = _world(rng, spread, correlation, entrants + baselines)
     race, runs = _race(world, list(range(entrants)))
-    winner = min(race, key=lambda one: (-len(race[one]), _mean(race, one)))
-    roles = _finalists(world, race, winner, range(entrants, entrants + baselines))
+    winner = race_winner(race, "minimize")
+    assert winner is not None
+    answers = dict(enumerate(world.answers))
+    rivals = [runner_up(race, "minimize", answers, winner, question) for question in Question]
+    roles = {one: "runner-up" for one in rivals if one is not None} | {winner: "winner"}
+    roles |= dict.fromkeys(range(entrants, entrants + baselines), "baseline")
     confirmed = world.train(list(roles), 1000, CONFIRM_SEEDS)
-    measured = pairing_correlation(race)
+    lasting = finishers(race, "minimize")
     verdict = decide(
-        [Finalist(one, str(one), role, 0.1, world.answers[one], (one,), confirmed[one]) for one, role in roles.items()],
+        [
+            Finalist(
+                one, str(one), role, 0.1, world.answers[one], (one,), confirmed[one],
+                left_race=one in race and one not in lasting,
+            )
+            for one, role in roles.items()
+        ],
         "minimize",
-        use_pairing=measured is not None and measured >= PAIRING_PAYS_FROM,
+        use_pairing=pairing_pays(pairing_correlation(race)),
     )
     everyone = world.train(list(range(entrants)), 5000, ALL_SEEDS)
-    pick = min(everyone, key=lambda one: _mean(everyone, one))
+    pick = min(everyone, key=lambda one: fmean(everyone[one].values()))
     fixed = tuple(range(entrants, entrants + baselines))
-    return Simulated(world.truth, verdict, fixed, runs + CONFIRM_SEEDS * len(roles), winner, pick)
+    spent = runs + CONFIRM_SEEDS * len(roles)
+    return Simulated(world.truth, verdict, fixed, spent, winner, pick, fmean(race[winner].values()))
 
 
 def _world(rng: np.random.Generator, spread: float, correlation: float, count: int) -> World:
@@ -92,11 +131,13 @@ def _world(rng: np.random.Generator, spread: float, correlation: float, count: i
     return World(rng, rng.normal(0, spread, count), answers, correlation)
 
 
-def _race(world: World, alive: list[int]) -> tuple[dict[int, dict[int, float | None]], int]:
-    entrants, runs = len(alive), 0
-    scores: dict[int, dict[int, float | None]] = {one: {} for one in alive}
-    for number, (seeds, keeps) in enumerate(zip(RACE_ROUNDS, KEEPS, strict=True)):
-        alive = alive[: max(2, ceil(entrants * keeps))]
+def _race(world: World, alive: list[int]) -> tuple[dict[int, dict[int, float]], int]:
+    """The race as the confirmation room runs it; the number of its runs."""
+    plan = Plan(3, 40, 3, 2, len(alive), RACE_SEEDS, CONFIRM_SEEDS)
+    scores: dict[int, dict[int, float]] = {one: {} for one in alive}
+    runs = 0
+    for number, seeds in enumerate(plan.race_seeds):
+        alive = alive[: plan.race_size(number)]
         for one, new in world.train(alive, 100 + 10 * number, seeds).items():
             scores[one].update(new)
         runs += seeds * len(alive)
@@ -104,16 +145,3 @@ def _race(world: World, alive: list[int]) -> tuple[dict[int, dict[int, float | N
         if len(alive) < 2:
             break
     return scores, runs
-
-
-def _finalists(world: World, race: Scores, winner: int, baselines: range) -> dict[int, str]:
-    roles = {winner: "winner"}
-    for question in Question:
-        others = [one for one in race if world.answers[one][question] != world.answers[winner][question]]
-        if others:
-            roles.setdefault(min(others, key=lambda one: _mean(race, one)), "runner-up")
-    return {**roles, **dict.fromkeys(baselines, "baseline")}
-
-
-def _mean(scores: Scores, one: int) -> float:
-    return fmean(value for value in scores[one].values() if value is not None)

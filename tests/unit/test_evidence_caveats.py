@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schedsearch.evidence import Circumstances, Finalist, Noise, decide, warnings
+from schedsearch.evidence import Circumstances, Finalist, Noise, Trust, decide, warnings
 from schedsearch.space import Question
 
 ANSWERS = {Question.WARMUP: "no", Question.DECAY: "cosine", Question.RESTARTS: "no"}
@@ -27,8 +27,7 @@ def test_sound_evidence_has_no_warnings() -> None:
             base_lrs={1: 0.1},
             base_lr_range=(0.001, 1.0),
             runs_by_arm={"a": 2, "b": 3},
-            model_agreement=0.9,
-            seed_agreement=0.7,
+            trust=Trust(0.9, 0.8, 0.7, 9, 0.06),
             noise=Noise(0.1, 0.1, 3, 0),
             search_seeds={0},
             confirm_seeds={1, 2, 3},
@@ -50,11 +49,10 @@ def test_arms_with_few_runs() -> None:
 
 
 def test_a_model_that_explains_little() -> None:
-    (sentence,) = found(model_agreement=0.2, seed_agreement=0.5)
-    assert "0.20, below what a second training seed does (0.50)" in sentence
-    (sentence,) = found(model_agreement=0.2)
-    assert "0.20 only" in sentence
-    assert found(model_agreement=0.35) == ()
+    (sentence,) = found(trust=Trust(0.2, 0.3, 0.5, 9, 0.32))
+    assert "explains little here: it ranks runs that it has not seen at 0.20 (1 is perfect); 32 % of the" in sentence
+    assert "A second training would have explained the results better" in sentence
+    assert found(trust=Trust(0.55, None, None, 2, None)) == ()
 
 
 def test_a_search_seed_in_the_confirmation() -> None:

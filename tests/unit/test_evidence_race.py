@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from schedsearch.errors import InvalidInput
-from schedsearch.evidence import survivors
+from schedsearch.evidence import finishers, race_winner, runner_up, survivors
+from schedsearch.space import Question
 
 
 def test_those_clearly_behind_are_dropped_best_first() -> None:
@@ -52,3 +53,42 @@ def test_an_empty_race_has_no_survivors() -> None:
 def test_an_unknown_direction_is_refused() -> None:
     with pytest.raises(InvalidInput, match=r"`direction` must be .*, but is 'up' instead"):
         survivors({}, "up")
+
+
+def test_the_winner_went_furthest_and_was_the_best_of_those() -> None:
+    scores = {1: {1: 0.1, 2: 0.1}, 2: {1: 1.0, 2: 1.0, 3: 1.2}, 3: {1: 1.0, 2: 1.0, 3: 1.1}, 4: {1: 0, 2: 0, 3: None}}
+    assert race_winner(scores, "minimize") == 3
+    assert race_winner(scores, "maximize") == 2
+    assert race_winner({1: {1: None}, 2: {1: None, 2: 3.0}}, "minimize") == 2
+    assert race_winner({}, "minimize") is None
+
+
+def test_finishers_ran_every_round_and_are_not_clearly_behind() -> None:
+    scores = {
+        1: {1: 1.0, 2: 1.1, 3: 1.0, 4: 1.1},
+        2: {1: 1.02, 2: 1.1, 3: 1.0, 4: 1.1},
+        3: {1: 5.0, 2: 5.1, 3: 5.0, 4: 5.1},
+        4: {1: 1.0, 2: 1.1},
+    }
+    assert finishers(scores, "minimize") == [1, 2]
+    assert finishers({}, "minimize") == []
+
+
+def test_the_runner_up_shares_the_answers_decided_before() -> None:
+    def answers(warmup: str, decay: str, restarts: str) -> dict[Question, str]:
+        return {Question.WARMUP: warmup, Question.DECAY: decay, Question.RESTARTS: restarts}
+
+    given = {
+        1: answers("yes", "wsd", "no"),
+        2: answers("no", "cosine", "no"),
+        3: answers("yes", "cosine", "no"),
+        4: answers("yes", "cosine", "yes"),
+        5: answers("yes", "wsd", "yes"),
+        6: answers("no", "wsd", "no"),
+    }
+    scores = {one: {1: float(one), 2: float(one)} for one in given}
+    assert runner_up(scores, "minimize", given, 1, Question.WARMUP) == 2
+    assert runner_up(scores, "minimize", given, 1, Question.DECAY) == 3  # 2 is better, but without the warm-up
+    assert runner_up(scores, "minimize", given, 1, Question.RESTARTS) == 5
+    assert runner_up({**scores, 5: {1: None, 2: 5.0}}, "minimize", given, 1, Question.RESTARTS) == 4
+    assert runner_up({1: scores[1], 6: scores[6]}, "minimize", given, 1, Question.RESTARTS) is None

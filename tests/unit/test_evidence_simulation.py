@@ -19,50 +19,70 @@ def studies() -> dict[tuple[float, float], list[Simulated]]:
     }
 
 
-def leads(studies: list[Simulated]) -> list[tuple[float, bool]]:
-    """For every reported lead of a winner over a baseline: its error, and whether its interval holds the truth."""
+def leads(studies: list[Simulated], of: str = "winner_id") -> list[tuple[float, bool]]:
+    """For every reported lead over a baseline: its error (above 0: overstated), and whether its interval holds it."""
     found = []
     for study in studies:
         for one in study.verdict.comparisons:
-            if one.candidate_id == study.verdict.winner_id and one.against_id in study.baselines:
+            if one.candidate_id == getattr(study.verdict, of) and one.against_id in study.baselines:
                 truth = float(study.truth[one.candidate_id] - study.truth[one.against_id])
                 assert one.difference is not None and one.ci_low is not None and one.ci_high is not None
-                found.append((one.difference - truth, one.ci_low <= truth <= one.ci_high))
+                found.append((truth - one.difference, one.ci_low <= truth <= one.ci_high))
     return found
 
 
+@pytest.mark.parametrize("of", ["winner_id", "recommended_id"])
 @pytest.mark.parametrize("world", WORLDS, ids=str)
 def test_intervals_of_leads_hold_the_truth_as_often_as_they_say(
-    studies: dict[tuple[float, float], list[Simulated]], world: tuple[float, float]
+    studies: dict[tuple[float, float], list[Simulated]], world: tuple[float, float], of: str
 ) -> None:
-    covered = [holds for _, holds in leads(studies[world])]
-    assert len(covered) > 2.9 * STUDIES
+    covered = [holds for _, holds in leads(studies[world], of)]
+    assert len(covered) > 2.8 * STUDIES
     assert 0.92 <= fmean(covered) <= 0.98
 
 
-def test_reported_leads_are_not_overstated(studies: dict[tuple[float, float], list[Simulated]]) -> None:
+def test_reported_leads_of_the_winner_are_not_overstated(
+    studies: dict[tuple[float, float], list[Simulated]],
+) -> None:
     errors = [error for some in studies.values() for error, _ in leads(some)]
     assert abs(fmean(errors)) < 0.03  # in standard deviations of the noise
+
+
+def test_leads_of_what_is_recommended_for_tying_are_overstated_little(
+    studies: dict[tuple[float, float], list[Simulated]],
+) -> None:
+    errors = [error for some in studies.values() for error, _ in leads(some, "recommended_id")]
+    assert abs(fmean(errors)) < 0.06
+
+
+def test_the_race_itself_would_overstate_them(studies: dict[tuple[float, float], list[Simulated]]) -> None:
+    """What the second batch is for: read from the race, the same lead is far too large."""
+    errors = [study.race_error for some in studies.values() for study in some]
+    assert fmean(errors) > 0.15
 
 
 def test_intervals_of_answers_hold_the_truth(studies: dict[tuple[float, float], list[Simulated]]) -> None:
     covered = []
     for study in (study for some in studies.values() for study in some):
-        rows = study.verdict.answers
-        for one in rows:
-            others = [other for other in rows if other.question == one.question and other.answer != one.answer]
-            if one.is_chosen and others:
-                other = others[0]
-                truth = float(study.truth[one.candidate_id] - study.truth[other.candidate_id])
+        for one in study.verdict.answers:
+            if one.is_chosen and one.difference is not None:
+                rival = study.rival(one)
+                truth = float(study.truth[one.candidate_id] - study.truth[rival])
                 assert one.diff_low is not None and one.diff_high is not None
                 covered.append(one.diff_low <= truth <= one.diff_high)
     assert len(covered) > 1000
     assert 0.92 <= fmean(covered) <= 0.98
 
 
-def test_the_race_spends_its_runs_better_than_equal_shares(
+def test_the_race_spends_its_runs_better_than_all_seeds_for_all(
     studies: dict[tuple[float, float], list[Simulated]],
 ) -> None:
     everything = [study for some in studies.values() for study in some]
-    assert fmean(study.runs for study in everything) < 70  # equal shares: 60, and nothing unbiased to report
-    assert fmean(study.regret for study in everything) < fmean(study.regret_of_all for study in everything) + 0.02
+    assert fmean(study.runs for study in everything) < 0.6 * fmean(study.runs_of_all for study in everything)
+    assert fmean(study.regret for study in everything) < fmean(study.regret_of_all for study in everything) + 0.04
+
+
+def test_recommending_for_simplicity_costs_little(studies: dict[tuple[float, float], list[Simulated]]) -> None:
+    everything = [study for some in studies.values() for study in some]
+    cost = [study.truth[study.verdict.recommended_id] - study.truth[study.verdict.winner_id] for study in everything]
+    assert fmean(float(one) for one in cost) < 0.12

@@ -92,7 +92,7 @@ def test_of_those_that_tie_the_simplest_is_recommended() -> None:
     assert (found.recommended_id, found.winner_id, found.is_tie) == (2, 9, True)
     assert set(found.tied_ids) == {2, 9}
     assert found.text.startswith("A tie: 2 of 3 finalists cannot be told apart.")
-    assert "The race was won by schedule 9; here its lead over the recommended one is 0.002" in found.text
+    assert "The race was won by schedule 9; its lead over the recommended one is 0.002" in found.text
     assert {row.candidate_id for row in found.comparisons} == {2, 9}
     assert standing(found, 2).is_recommended
     assert [standing(found, one).is_tied for one in (2, 9, 3)] == [True, True, False]
@@ -126,9 +126,9 @@ def test_high_scores_win_where_they_are_good() -> None:
     found = verdict(finalist(1, A, role="winner"), finalist(2, B, role="baseline"), direction="maximize")
     assert found.winner_id == 2
     assert standing(found, 2).rank_position == 1
-    assert "Raises accuracy" not in found.text  # the baseline itself is recommended
+    assert "baselines" not in found.text  # the only baseline is recommended itself
     found = verdict(finalist(1, A, role="baseline"), finalist(2, B, role="winner"), direction="maximize")
-    assert "Raises accuracy by (95 % each; a tie where the interval holds 0): schedule 1 0.305" in found.text
+    assert "its accuracy is higher than with schedule 1 by 0.305 (95 % 0.272 .. 0.338)." in found.text
 
 
 def test_a_finalist_that_diverged_ranks_last_and_is_never_recommended() -> None:
@@ -138,7 +138,7 @@ def test_a_finalist_that_diverged_ranks_last_and_is_never_recommended() -> None:
     assert (row.mean, row.ci_low, row.diverged, row.rank_position, row.probability_best) == (None, None, 1, 3, 0.0)
     assert found.recommended_id == 2
     assert comparison(found, 2, 1).difference is None
-    assert "Diverged on fresh seeds: schedule 1 1 of 6." in found.text
+    assert "Diverged on fresh seeds: schedule 1 on 1 of 6." in found.text
 
 
 def test_when_everybody_diverged_somewhere_the_text_says_so() -> None:
@@ -202,7 +202,8 @@ def test_a_clear_answer_says_by_how_much_and_at_which_base_lr() -> None:
     assert (row.answer, row.is_tie, row.best_base_lr) == ("yes", False, 0.06)
     assert row.difference == pytest.approx(welch.statistic * sqrt(_variance(A) / 6 + _variance(B) / 6))
     assert row.sentence == (
-        "Warm-up: yes, lowers the loss by 0.305 (95 % 0.272 .. 0.338) at tuned base LR 0.06 against 0.02 without."
+        "Warm-up: yes. It lowers the loss by 0.305 (95 % 0.272 .. 0.338) and makes a base LR of 0.06 possible: "
+        "without it the best is 0.02, 3x lower."
     )
     assert chosen(found, "decay").sentence == "Decay: wsd; no other answer was confirmed."
 
@@ -217,7 +218,7 @@ def test_an_answer_that_ties_says_so() -> None:
     assert row.answer == "linear"
     assert row.is_tie
     assert row.sentence.startswith("Decay: linear, in a tie with wsd: the loss differs by 0.002 (95 % -")
-    assert row.sentence.endswith(" at tuned base LR 0.1 against 0.3.")
+    assert row.sentence.endswith(" at tuned base LRs 0.1 and 0.3.")
     other = next(one for one in found.answers if one.answer == "wsd")
     assert other.difference == pytest.approx(-(row.difference or 0.0))
     assert other.sentence == ""
@@ -231,9 +232,116 @@ def test_an_answer_decided_by_divergence_counts_it() -> None:
     row = chosen(found, "warmup")
     assert (row.answer, row.is_tie, row.difference) == ("yes", False, None)
     assert row.sentence == (
-        "Warm-up: yes: with it 0 of 6 seeds diverged, without it 2 of 6 seeds diverged, "
-        "at tuned base LR 0.1 against 0.1 without."
+        "Warm-up: yes. With warm-up 0 of 6 seeds diverged, without warm-up 2 of 6 seeds diverged, "
+        "at tuned base LRs 0.1 and 0.1."
     )
+
+
+def test_who_left_the_race_is_not_recommended_for_tying() -> None:
+    close = [value + 0.002 for value in A]
+    found = verdict(
+        finalist(9, A, role="winner"), finalist(2, close, left_race=True), finalist(5, close, role="baseline")
+    )
+    assert set(found.tied_ids) == {2, 5, 9}
+    assert found.recommended_id == 5
+    assert "Use the simplest of them that lasted through the race" in found.text
+
+
+def test_questions_are_decided_in_order_given_the_answers_before() -> None:
+    found = verdict(
+        finalist(1, A, role="winner", answers=answers("yes", "wsd", "no"), base_lr=0.06),
+        finalist(2, [v + 0.1 for v in A], answers=answers("no", "linear", "no"), base_lr=0.02),
+        finalist(3, [v + 0.2 for v in A], answers=answers("yes", "linear", "no"), base_lr=0.05),
+        finalist(4, [v + 0.3 for v in A], answers=answers("yes", "cosine", "yes"), base_lr=0.04),
+    )
+    spoken = {(one.question, one.answer): one.candidate_id for one in found.answers}
+    assert spoken["warmup", "no"] == 2
+    assert spoken["decay", "linear"] == 3  # 2 is better, but without the warm-up that was decided before
+    assert chosen(found, "decay").difference == pytest.approx(-0.2)
+    assert spoken["restarts", "yes"] == 4  # nobody else restarts
+    assert chosen(found, "restarts").sentence.startswith("Restarts: no. One descent lowers the loss by 0.300")
+
+
+def test_a_decay_known_only_with_the_other_warmup_is_no_rival_where_there_is_another() -> None:
+    found = verdict(
+        finalist(1, A, role="winner", answers=answers("yes", "wsd")),
+        finalist(2, [v + 0.01 for v in A], answers=answers("no", "constant"), role="baseline"),
+        finalist(3, [v + 0.2 for v in A], answers=answers("yes", "cosine"), role="baseline"),
+    )
+    rows = [one.answer for one in found.answers if one.question == "decay"]
+    assert rows[0] == ("constant" if found.recommended_id == 2 else "wsd")
+    alone = verdict(
+        finalist(1, A, role="winner", answers=answers("yes", "wsd")),
+        finalist(2, B, answers=answers("no", "constant"), role="baseline"),
+    )
+    assert chosen(alone, "decay").difference == pytest.approx(sum(A) / 6 - sum(B) / 6)
+
+
+def test_baselines_are_told_apart_in_one_sentence() -> None:
+    found = verdict(
+        finalist(7, A, role="winner"),
+        finalist(1, B, role="baseline", label="constant"),
+        finalist(2, [v + 0.5 for v in A], role="baseline", label="warmup_cosine"),
+    )
+    line = found.text.splitlines()[1]
+    assert line.startswith(
+        "Against the baselines, each at its own tuned base LR, its loss is lower than with constant by 0.305 (95 %"
+    )
+    assert " and warm-up + cosine by 0.500 (95 % " in line
+
+
+def test_a_recommended_baseline_is_called_by_its_name() -> None:
+    found = verdict(finalist(1, A, role="baseline", label="warmup_cosine", description="linear warm-up 5 %, cosine"))
+    assert found.text.startswith("Use linear warm-up 5 %, cosine (the warm-up + cosine baseline): loss 1.005")
+
+
+FREE = {"role": "free shape", "answers": answers(decay="spline"), "complexity": (0,)}
+
+
+def test_a_free_shape_is_measured_and_nothing_else() -> None:
+    named = [finalist(1, B, role="winner"), finalist(2, [v + 0.4 for v in B], role="baseline")]
+    without, found = verdict(*named), verdict(*named, finalist(3, A, **FREE))
+    assert (found.recommended_id, found.winner_id, found.tied_ids) == (1, 1, (1,))
+    assert found.answers == without.answers
+    assert standing(found, 3).rank_position == 1
+    assert standing(found, 1).probability_best == 1.0
+    assert comparison(found, 1, 3).difference == pytest.approx(sum(B) / 6 - sum(A) / 6)
+    assert found.shape is not None
+    assert (found.shape.named_id, found.shape.free_id, found.shape.is_clear) == (1, 3, True)
+    assert found.shape.value == pytest.approx(100 * (sum(B) / sum(A) - 1))
+    assert "A free shape does better: the best named family is 30 % (95 % 27 .. 34 %) behind the best" in found.text
+
+
+def test_the_gap_to_the_best_shape_has_the_ratio_s_interval() -> None:
+    found = verdict(finalist(1, B, role="winner"), finalist(3, A, **FREE)).shape
+    assert found is not None
+    ratio = sum(B) / sum(A)
+    freedom_error = stats.ttest_ind(B, [ratio * v for v in A], equal_var=False).confidence_interval()
+    half = 100 * float(freedom_error.high - freedom_error.low) / 2 / (sum(A) / 6)
+    assert (found.low, found.high) == (pytest.approx(found.value - half), pytest.approx(found.value + half))
+
+
+def test_a_free_shape_within_the_noise_or_behind_says_so() -> None:
+    near = verdict(finalist(1, [v + 0.005 for v in A], role="winner"), finalist(3, A, **FREE))
+    assert "The best named family is within 0.5 % (95 % -" in near.text
+    behind = verdict(finalist(1, A, role="winner"), finalist(3, B, **FREE))
+    assert "No free shape does better than the best named family (23 % better, 95 % " in behind.text
+    higher = verdict(finalist(1, A, role="winner"), finalist(3, B, **FREE), direction="maximize")
+    assert "the best named family is 23 % (95 % " in higher.text
+
+
+def test_no_gap_is_claimed_where_the_free_shape_diverged_or_was_alone_with_one_seed() -> None:
+    assert verdict(finalist(1, A, role="winner"), finalist(3, [None, *B[1:]], **FREE)).shape is None
+    assert verdict(finalist(1, [1.0], role="winner"), finalist(3, [0.9], **FREE)).shape is None
+
+
+def test_a_space_with_a_free_arm_compares_its_winner_with_the_best_named() -> None:
+    found = verdict(
+        finalist(1, A, role="winner", answers=answers(decay="spline")), finalist(2, B, answers=answers(decay="wsd"))
+    )
+    assert found.recommended_id == 1
+    assert found.shape is not None
+    assert (found.shape.named_id, found.shape.free_id) == (2, 1)
 
 
 def test_answers_seen_only_earlier_are_listed_without_claims() -> None:
