@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 from schedsearch.schedule import FEATURE_NAMES, describe_curve, describe_curves
 from schedsearch.search.acquisition import PoolView
 from schedsearch.search.gp import Hyperparameters, Posterior, fit_hyperparameters
-from schedsearch.search.transfer import Latent, joint_posterior
+from schedsearch.search.transfer import FEWEST_OWN, Latent, joint_posterior
 from schedsearch.search.values import ValueScale
 
 Array = NDArray[np.float64]
@@ -205,6 +205,7 @@ def latent(
 
 
 def fit_latent(data: Latent) -> Hyperparameters:
-    """The hyperparameters of all these runs, studies taken as unrelated."""
-    some = data.thinned(MOST_FITTED)
+    """The hyperparameters of this study's runs; while it has hardly any of all runs, studies taken as unrelated."""
+    own = data.at(data.of(0))
+    some = (own if len(own.y) >= FEWEST_OWN else data).thinned(MOST_FITTED)
     return fit_hyperparameters(some.apart, some.y)

@@ -123,16 +123,17 @@ class Proposer:
 
     def model(self, evidence: Evidence) -> CurveModel:
         """The model of all results, with hyperparameters of the first m of them, m growing in steps."""
-        n = len(evidence.values)
-        m = max((step for step in REFIT_AT if step <= n), default=n)
-        hyperparameters = self._hyperparameters(evidence, m)
         return CurveModel.of_features(
-            evidence.features, evidence.values, evidence.direction, hyperparameters, evidence.sources
+            evidence.features,
+            evidence.values,
+            evidence.direction,
+            self._hyperparameters(evidence),
+            evidence.sources,
         )
 
-    def _hyperparameters(self, evidence: Evidence, m: int) -> Hyperparameters:
-        rows = np.r_[evidence.trials : len(evidence.values), 0 : evidence.trials][:m]
-        values, sources = ([column[row] for row in rows] for column in (evidence.values, evidence.sources))
+    def _hyperparameters(self, evidence: Evidence) -> Hyperparameters:
+        rows = _fitted_rows(evidence)
+        values, sources = [evidence.values[row] for row in rows], [evidence.sources[row] for row in rows]
         data, _ = latent(evidence.features[rows], values, sources, evidence.direction)
         key = data.x.tobytes() + data.y.tobytes() + data.source.tobytes()
         if key not in self._fits:
@@ -204,6 +205,16 @@ def _evidence(past: Past, extra: Sequence[Observation], direction: str) -> Evide
     values = [told.value for told in past.told] + [one.value for one in extra]
     sources = [""] * len(past.told) + [one.source for one in extra]
     return Evidence(features, values, sources, len(past.told), direction)
+
+
+def _fitted_rows(evidence: Evidence) -> list[int]:
+    """The runs that hyperparameters are fitted to: the first m of this study's, m growing in the steps REFIT_AT (before
+    the first step all, then also an earlier study's)."""
+    outside = [row for row in range(evidence.trials, len(evidence.values)) if not evidence.sources[row]]
+    own = [*outside, *range(evidence.trials)]
+    if len(own) < REFIT_AT[0]:
+        return list(range(len(evidence.values)))
+    return own[: max(step for step in REFIT_AT if step <= len(own))]
 
 
 def plain_share(rank_agreement: float) -> float:

@@ -4,7 +4,7 @@ Every study's scores are standardised on their own. An earlier study's values ar
 line (offset and slope, drawn towards 0 and 1) through this study's results and what the earlier one expects at their
 curves. How far its function agrees with this one's is a correlation between 0 (its runs change nothing) and nearly 1
 (they count like own ones): the mean over AGREEMENTS after the marginal likelihood of the results. Length scales and
-noise are shared.
+noise are this study's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Latent:
 
     @property
     def apart(self) -> Array:
-        """Features moved so far apart that studies know nothing of each other: for hyperparameters that all share."""
+        """Features moved so far apart that studies know nothing of each other."""
         return np.asarray(self.x + APART_DECADES * self.source[:, None], dtype=np.float64)
 
 
