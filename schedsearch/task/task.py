@@ -34,7 +34,7 @@ USUAL_BASE_LRS = {
 class Task(ABC):
     """One training task. Subclass it, say what is trained on what, and hand it to `schedsearch launch --task`.
 
-    A whole task, `python_file.py:Diabetes`:
+    A whole task, launched with `--task diabetes.py:Diabetes`:
 
         import torch
         from sklearn.datasets import load_diabetes
@@ -51,16 +51,16 @@ class Task(ABC):
                 return nn.Sequential(nn.Linear(10, self.width), nn.ReLU(), nn.Linear(self.width, 1))
 
             def data(self):
-                x, y = (torch.tensor(one, dtype=torch.float32) for one in load_diabetes(return_X_y=True, scaled=False))
-                x, y = (x - x.mean(0)) / x.std(0), ((y - y.mean()) / y.std())[:, None]
-                rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).split([280, 81, 81])
-                return Splits(*((x[one], y[one]) for one in rows))
+                x, y = (torch.tensor(one, dtype=torch.float32) for one in load_diabetes(return_X_y=True))
+                x, y = x / x.std(0), (y[:, None] - y.mean()) / y.std()
+                rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+                return Splits(*((x[part], y[part]) for part in rows.split([262, 90, 90])))
 
             def loss(self, output, batch):
                 return nn.functional.mse_loss(output, batch[1])
 
             def metrics(self, output, batch):
-                return {"mae": (output - batch[1]).abs().mean()}
+                return {"mean_absolute_error": (output - batch[1]).abs().mean()}
 
     Options are declared in the class body with `option(...)` and read as attributes; a plain value gives an inherited
     option another default (as `batch_size = 32` above). Users set them with `--task-option width=64`.

@@ -72,6 +72,7 @@ class _Run:
         self._marks = frozenset(evaluation_updates(len(lrs)))
         self._every = UPDATES_BETWEEN_LOOKS.get(trainer.device.type, UPDATES_BETWEEN_LOOKS_ELSEWHERE)
         self._unread: list[Tensor] = []
+        self._read = 0
         self._since_mark: list[float] = []
 
     def train(self, should_stop: Callable[[], bool]) -> Divergence | None:
@@ -85,7 +86,7 @@ class _Run:
                 continue
             divergence = self._read_losses()
             if divergence is not None:
-                self._measure(divergence.update, None)
+                self._measure(self._read - 1, None)
                 return divergence
             if marked:
                 self._measure(update, self.trainer.evaluate())
@@ -96,6 +97,7 @@ class _Run:
         losses = torch.stack(self._unread).tolist() if len(self._unread) > 1 else [float(self._unread[0])]
         self._unread = []
         for loss in losses:
+            self._read += 1
             self._since_mark.append(loss)
             divergence = self.watch.see(loss)
             if divergence is not None:
