@@ -39,7 +39,8 @@ def known(name: str, folder: Path) -> bool:
     """Whether a study of this name was begun in the folder."""
     if not (folder / "schedsearch.db").exists():
         return False
-    listed = subprocess.run([SCHEDSEARCH, "studies", "--json"], cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    command = [SCHEDSEARCH, "studies", "--json"]
+    listed = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
     return f'"name": "{name}"' in listed.stdout
 
 

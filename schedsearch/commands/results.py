@@ -9,6 +9,7 @@ from schedsearch.commands.inspect import require_file_store
 from schedsearch.commands.launch import Launched
 from schedsearch.commands.mirroring import OFF
 from schedsearch.commands.outputs import export_winner, write_report
+from schedsearch.space import Question
 from schedsearch.store import Candidate, Store
 from schedsearch.tracking import serve_command
 
@@ -33,9 +34,14 @@ def final_words(storage: str, done: Launched, mlflow_uri: str) -> str:
         verdict = store.verdict(store.study(done.study).id)
     if verdict is None:
         return f"The study {done.study!r} has no verdict."
-    chosen = [one.sentence for one in verdict.answers if one.is_chosen]
+    order = list(Question)
+    chosen = sorted(
+        (one for one in verdict.answers if one.is_chosen), key=lambda one: order.index(Question(one.question))
+    )
     warnings = [f"Note: {one}" for one in verdict.details.get("warnings", ())]
-    return "\n".join(["", *chosen, *warnings, "", *_places(done, mlflow_uri), "", verdict.text])
+    return "\n".join(
+        ["", *(one.sentence for one in chosen), *warnings, "", *_places(done, mlflow_uri), "", verdict.text]
+    )
 
 
 def _places(done: Launched, mlflow_uri: str) -> list[str]:
