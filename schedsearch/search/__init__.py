@@ -11,22 +11,28 @@ _HOMES = {
     "Champion": "champions",
     "CurveModel": "model",
     "CurveSampler": "sampler",
+    "FreeShape": "freeform",
     "Observation": "model",
     "Prediction": "model",
     "Tried": "champions",
     "best_base_lr": "champions",
+    "best_free_shapes": "freeform",
     "name_champions": "champions",
+    "updates_to_train": "cost",
 }
 
 __all__ = [
     "Champion",
     "CurveModel",
     "CurveSampler",
+    "FreeShape",
     "Observation",
     "Prediction",
     "Tried",
     "best_base_lr",
+    "best_free_shapes",
     "name_champions",
+    "updates_to_train",
 ]
 
 

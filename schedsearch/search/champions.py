@@ -1,8 +1,7 @@
 """The champion of every answer: the candidate that the model believes in most, whether it was run or not.
 
-A model's favourite among thousands that were never run is over-optimistic: it is picked for the luck of its prediction
-too. So a candidate that was run is judged by its posterior mean, and one that was not by the bad end of what the model
-expects of it, mean + CAUTION_SD * sd: only where the model is sure of a gain does an untried curve replace a tried one.
+A candidate that was run is judged by its posterior mean, one that was not by the bad end of what the model expects of
+it (`refine`): only where the model is sure of a gain does an untried curve replace a tried one.
 """
 
 from __future__ import annotations
@@ -18,21 +17,15 @@ from numpy.typing import NDArray
 
 from schedsearch.schedule import Schedule, describe_curve, relative_bound
 from schedsearch.search.model import CurveModel
-from schedsearch.search.pool import Describer, Pool, centred_log_lrs
-from schedsearch.search.proposals import NEAR_CENTRE, centre_of, neighbours
+from schedsearch.search.pool import Describer
+from schedsearch.search.refine import CAUTION_SD, LR_STEP, Effort, best_tried, most_certain
 from schedsearch.search.trials import Candidate
 from schedsearch.space import Answer, Arm, SearchSpace, arm_of
 
 Array = NDArray[np.float64]
 
-CAUTION_SD = 1.0
-DRAWS = 1024
-FEWEST_DRAWS_PER_ARM = 32
-COPIES = 4
-PARENTS = 3
-NEIGHBOUR_ROUNDS, NEIGHBOURS = 2, 48
-LR_STEP = 0.01
-LR_REACH = 0.3
+DRAWS, FEWEST_DRAWS = 1024, 32
+ROUNDS, NEIGHBOURS = 2, 48
 SAME_LR = 0.02
 
 
@@ -136,61 +129,17 @@ def _tried_contenders(
 def _untried(
     model: CurveModel, describer: Describer, arm: Arm, tried: Sequence[Tried], rng: np.random.Generator
 ) -> list[_Contender]:
-    """The most certain of this arm's candidates that were never run; none when the arm has none."""
-    pool = _arm_pool(model, describer, arm, _candidates(model, describer, tried), rng)
-    if pool is None:
-        return []
-    schedule = describer.space.schedule(_refined(model, describer, pool))
-    known = {one.schedule for one in tried}
-    if schedule in known:
-        return []
-    expected = model.predict([schedule.lrs(describer.total_updates, describer.updates_per_epoch)])
-    champion = Champion(schedule, None, float(expected.mean[0]), float(expected.sd[0]))
-    return [_Contender(champion, float(expected.latent_mean[0] + CAUTION_SD * expected.latent_sd[0]))]
-
-
-def _candidates(model: CurveModel, describer: Describer, tried: Sequence[Tried]) -> list[Candidate]:
-    """The best few runs of the space's own, best posterior mean first."""
+    """The surest of this arm's candidates that were never run; none when the arm has none."""
     known = [Candidate(describer.shape(one.params), log10(one.schedule.base_lr)) for one in tried if one.params]
-    if not known:
+    effort = Effort(max(FEWEST_DRAWS, DRAWS // len(describer.space.arms)), ROUNDS, NEIGHBOURS)
+    found = most_certain(model, describer, arm, best_tried(model, known), effort, rng)
+    schedules = [describer.space.schedule(params) for params in found]
+    untried = [one for one in schedules if one not in {run.schedule for run in tried}][:1]
+    if not untried:
         return []
-    expected = model.view(np.stack([one.shape.features + one.log_lr for one in known])).mean
-    return [known[index] for index in np.argsort(expected, kind="stable")[:PARENTS]]
-
-
-def _arm_pool(
-    model: CurveModel, describer: Describer, arm: Arm, parents: list[Candidate], rng: np.random.Generator
-) -> list[Candidate] | None:
-    """The best few of random draws of the arm and of perturbations of its best, by the bad end of what is expected."""
-    count = max(FEWEST_DRAWS_PER_ARM, DRAWS // len(describer.space.arms))
-    shapes = describer.shapes(describer.space.draw(rng, arm) for _ in range(count))
-    if not shapes:
-        return None
-    log_lrs = centred_log_lrs(shapes, COPIES, describer.log_range, centre_of(parents), NEAR_CENTRE, rng)
-    pool = Pool.of(shapes, log_lrs)
-    for _ in range(NEIGHBOUR_ROUNDS):
-        pool = pool.and_also(neighbours(describer, [*_most_certain(model, pool), *parents], NEIGHBOURS, rng))
-    return _most_certain(model, pool)
-
-
-def _most_certain(model: CurveModel, pool: Pool) -> list[Candidate]:
-    order = np.argsort(_pessimistic(model, pool.features), kind="stable")[:PARENTS]
-    return [Candidate(*pool.at(int(index))) for index in order]
-
-
-def _pessimistic(model: CurveModel, features: Array) -> Array:
-    view = model.view(features)
-    return np.asarray(view.mean + CAUTION_SD * view.sd, dtype=np.float64)
-
-
-def _refined(model: CurveModel, describer: Describer, best: Sequence[Candidate]) -> dict[str, Any]:
-    """The best of these few shapes at its best base LR nearby."""
-    low, high = describer.log_range
-    steps = np.arange(-LR_REACH, LR_REACH + LR_STEP, LR_STEP)
-    log_lrs = np.clip(np.array([one.log_lr for one in best])[:, None] + steps, low, high)
-    pool = Pool.of([one.shape for one in best], log_lrs)
-    shape, log_lr = pool.at(int(np.argmin(_pessimistic(model, pool.features))))
-    return {**shape.params, "base_lr": describer.base_lr(log_lr)}
+    expected = model.predict([untried[0].lrs(describer.total_updates, describer.updates_per_epoch)])
+    champion = Champion(untried[0], None, float(expected.mean[0]), float(expected.sd[0]))
+    return [_Contender(champion, float(expected.latent_mean[0] + CAUTION_SD * expected.latent_sd[0]))]
 
 
 def best_base_lr(

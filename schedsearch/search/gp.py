@@ -37,9 +37,7 @@ class Hyperparameters:
     @classmethod
     def of_priors(cls, priors: Priors) -> Hyperparameters:
         """The medians of the priors: what is used before there is anything to fit."""
-        return cls(
-            tuple(prior.median for prior in priors.lengthscales), priors.outputscale.median, priors.noise.median
-        )
+        return cls(tuple(prior.median for prior in priors.lengthscales), priors.outputscale.median, priors.noise.median)
 
 
 def fit_hyperparameters(x: Array, y: Array, priors: Priors | None = None) -> Hyperparameters:

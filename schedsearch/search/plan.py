@@ -21,7 +21,7 @@ MIN_TRIALS = 4
 RACE_SEEDS = (2, 2, 2)
 RACE_KEEPS = (1.0, 0.5, 0.25)
 RUNNERS_UP = 3
-FREEFORM_RUNS = 0
+FREEFORM_RUNS = 4
 TRIALS_PER_FREEFORM_RUN = 8
 FREE_ARM = "spline"
 CHEAPER = (  # (race seeds, confirm seeds, runs to tune a baseline, free shapes), in turn when the budget is small
@@ -49,9 +49,7 @@ class Budget:
         given = {name: value for name, value in asdict(self).items() if value is not None}
         if len(given) != 1:
             stated = ", ".join(sorted(given)) or "none"
-            raise InvalidInput(
-                f"Exactly one of `trials`, `updates`, `hours` must be given, but {stated} was."
-            )
+            raise InvalidInput(f"Exactly one of `trials`, `updates`, `hours` must be given, but {stated} was.")
         name, value = next(iter(given.items()))
         lowest = MIN_TRIALS if name == "trials" else 0
         if value < lowest or value <= 0:

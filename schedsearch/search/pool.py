@@ -68,6 +68,15 @@ class Describer:
         features[LOG_SUM] += log10(self.total_updates / updates)
         return Shape(params, features, log10(relative_bound(short, updates, per_epoch).best_scale))
 
+    def curve(self, params: Params) -> Array:
+        """The learning rate of every update of these parameters, (total_updates,)."""
+        return self.space.schedule(params).lrs(self.total_updates, self.updates_per_epoch)
+
+    def params(self, shape: Shape, log_lr: float) -> dict[str, Any]:
+        """The parameters of this shape at this base LR; its own base LR stays exactly what it was."""
+        own = shape.params["base_lr"]
+        return {**shape.params, "base_lr": own if log10(own) == log_lr else self.base_lr(log_lr)}
+
     def base_lr(self, log_lr: float) -> float:
         """The base LR of this log10, never outside the range by rounding."""
         low, high = self.space.base_lr or (0.0, float("inf"))

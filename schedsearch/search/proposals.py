@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from schedsearch.schedule import FEATURE_NAMES
 from schedsearch.search.acquisition import PoolView
+from schedsearch.search.cost import forks, shares_to_train
 from schedsearch.search.gp import Hyperparameters
 from schedsearch.search.model import CurveModel, Observation, fit_latent, latent
 from schedsearch.search.pool import (
@@ -74,6 +75,7 @@ class Proposer:
     describer: Describer
     seed: int
     startup: int
+    cost_aware: bool = False
     _parts: dict[int, list[Shape]] = field(default_factory=dict)
     _fits: dict[bytes, Hyperparameters] = field(default_factory=dict)
     rank_agreement: float | None = None
@@ -90,7 +92,7 @@ class Proposer:
             if number < self._startup(evidence) or len(evidence.values) < FEWEST_RESULTS:
                 params = self._fresh(number, taken)
             else:
-                search = search or self._search(past, evidence, numbers)
+                search = search or self._search(past, evidence, extra, numbers)
                 params = search.next(number, taken)
             taken.add(key_of(params))
             proposals.append(params)
@@ -108,13 +110,24 @@ class Proposer:
                 break
         return params
 
-    def _search(self, past: Past, evidence: Evidence, numbers: Sequence[int]) -> _Search:
+    def _search(self, past: Past, evidence: Evidence, extra: Sequence[Observation], numbers: Sequence[int]) -> _Search:
         model = self.model(evidence)
         self.rank_agreement = model.rank_agreement()
         pool = self._pool(past, evidence, model, numbers)
         pending = [one.shape.features + one.log_lr for one in past.pending]
         view = PoolView(model.posterior.extended(np.array(pending).reshape(-1, len(FEATURE_NAMES))), pool.features)
-        return _Search(self, pool, view, plain_share(self.rank_agreement), self._guesses(past, evidence))
+        search = _Search(self, pool, view, plain_share(self.rank_agreement), self._guesses(past, evidence))
+        if self.cost_aware:
+            trained = [told.candidate for told in past.told if told.value is not None]
+            search.shares = shares_to_train(
+                self.describer, pool, trained, self._curves(extra), view.expected_improvement()
+            )
+        return search
+
+    def _curves(self, extra: Sequence[Observation]) -> list[Array]:
+        """The curves run outside that a candidate could go on from: this task's, at this horizon."""
+        usable = [one for one in extra if not one.source and one.value is not None]
+        return [one.lrs for one in usable if len(one.lrs) == self.describer.total_updates]
 
     def _guesses(self, past: Past, evidence: Evidence) -> int:
         """How many more of the model's guesses may be out at once; idle workers beyond that get plain draws."""
@@ -151,7 +164,8 @@ class Proposer:
         if not best:
             return drawn
         count = min(MOST_NEIGHBOURS, NEIGHBOURS + NEIGHBOURS_EACH * len(numbers))
-        return drawn.and_also(neighbours(self.describer, best, count, rng))
+        pool = drawn.and_also(neighbours(self.describer, best, count, rng))
+        return pool.and_also(forks(self.describer, best, count, rng)) if self.cost_aware else pool
 
     def _shapes(self, results: int) -> list[Shape]:
         """Shapes over all arms: POOL_PARTS parts, of which the oldest is replaced at every refit."""
@@ -161,9 +175,7 @@ class Proposer:
     def _part(self, part: int) -> list[Shape]:
         if part not in self._parts:
             rng = np.random.default_rng([self.seed, POOL, part, 0])
-            self._parts[part] = self.describer.shapes(
-                self.describer.space.draw(rng, arm) for arm in self._arms(rng)
-            )
+            self._parts[part] = self.describer.shapes(self.describer.space.draw(rng, arm) for arm in self._arms(rng))
             self._parts.pop(part - POOL_PARTS, None)
         return self._parts[part]
 
@@ -182,20 +194,31 @@ class _Search:
     view: PoolView
     plain: float
     guesses: int
+    shares: Array | None = None
 
     def next(self, number: int, taken: set[Key]) -> dict[str, Any]:
         rng = np.random.default_rng([self.proposer.seed, CHOICE, number])
         if self.guesses <= 0 or rng.random() < self.plain:
             return self.proposer._fresh(number, taken)
         self.guesses -= 1
-        order = self.view.thompson(rng) if number % 2 else np.argsort(-self.view.expected_improvement(), kind="stable")
-        for index in order:
-            shape, log_lr = self.pool.at(int(index))
-            params = {**shape.params, "base_lr": self.proposer.describer.base_lr(log_lr)}
+        for index in self._order(number, rng):
+            params = self.proposer.describer.params(*self.pool.at(int(index)))
             if key_of(params) not in taken:
                 self.view.take(int(index))
                 return params
         return self.proposer._fresh(number, taken)
+
+    def _order(self, number: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Candidates, best first: by a Thompson sample or by expected improvement; where costs count, by the gain for
+        each update that must be trained."""
+        if number % 2:
+            candidates, values = self.view.sample(rng)
+            gains = self.view.best_mean - values
+        else:
+            candidates, gains = np.arange(len(self.pool.log_lr)), self.view.expected_improvement()
+        if self.shares is not None:
+            gains = np.where(gains > 0, gains / self.shares[candidates], gains)
+        return candidates[np.argsort(-gains, kind="stable")]
 
 
 def _evidence(past: Past, extra: Sequence[Observation], direction: str) -> Evidence:
@@ -232,9 +255,7 @@ def centre_of(best: Sequence[Candidate]) -> Centre | None:
     return Centre(float(bold.mean()), max(CENTRE_SPREAD, float(bold.std())))
 
 
-def neighbours(
-    describer: Describer, parents: Sequence[Candidate], count: int, rng: np.random.Generator
-) -> Pool:
+def neighbours(describer: Describer, parents: Sequence[Candidate], count: int, rng: np.random.Generator) -> Pool:
     """`count` perturbations of these candidates in turn, each as it came and once as bold as its parent."""
     drawn = [_neighbour(describer, parents[index % len(parents)], rng) for index in range(count)]
     pairs = [(shape, parent) for shape, parent in drawn if shape is not None]
@@ -247,9 +268,7 @@ def neighbours(
     return Pool.of(shapes, np.column_stack([own, reflected(bold, describer.log_range)]))
 
 
-def _neighbour(
-    describer: Describer, parent: Candidate, rng: np.random.Generator
-) -> tuple[Shape | None, Candidate]:
+def _neighbour(describer: Describer, parent: Candidate, rng: np.random.Generator) -> tuple[Shape | None, Candidate]:
     size = float(np.exp(rng.uniform(*np.log(NEIGHBOUR_SIZES))))
     coordinates = int(rng.integers(1, len(parent.params) + 1))
     moved = describer.space.perturb(parent.params, rng, size=size, coordinates=coordinates)

@@ -45,8 +45,10 @@ class CurveSampler(BaseSampler):
 
     space: with a fixed range of the base LR. total_updates: the horizon. updates_per_epoch: needed by spaces that step
     once an epoch. seed: the same seed and history give the same candidates; None draws one. observations: curves that
-    were run outside the study (the user's own schedule, baselines, earlier studies). startup: trials of the starting
-    design. One objective only. Several threads may share a sampler; several processes may share a study.
+    were run outside the study (the user's own schedule, baselines, earlier studies: those with their `source`).
+    startup: trials of the starting design. cost_aware: candidates are ranked by what they promise for each update that must be trained, for a trainer
+    that goes on from shared prefixes (`schedsearch.search.cost`); else by what they promise. One objective only.
+    Several threads may share a sampler; several processes may share a study.
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class CurveSampler(BaseSampler):
         seed: int | None = None,
         observations: Sequence[Observation] = (),
         startup: int = 8,
+        cost_aware: bool = False,
     ) -> None:
         self._describer = Describer(space, total_updates, updates_per_epoch)
         self._describer.log_range  # noqa: B018 - refuses an open range now, not at the first trial
         self._startup = max(1, startup)
+        self._cost_aware = cost_aware
         self._observations = tuple(observations)
         self._lock = Lock()
         self._fallback = RandomSampler(seed)
@@ -73,7 +77,7 @@ class CurveSampler(BaseSampler):
         self._queue: list[dict[str, Any]] = []
         self._plans: dict[int, dict[str, Any]] = {}
         self._reader = TrialReader(self._describer)
-        self._proposer = Proposer(self._describer, self._seed, self._startup)
+        self._proposer = Proposer(self._describer, self._seed, self._startup, self._cost_aware)
 
     @property
     def rank_agreement(self) -> float | None:
@@ -127,9 +131,7 @@ class CurveSampler(BaseSampler):
             return plan[param_name]
         return self._fallback.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._plans.pop(trial.number, None)
 
     def _attend(self, study: Study) -> None:

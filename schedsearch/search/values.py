@@ -47,9 +47,7 @@ class ValueScale:
         cut[np.isfinite(raw)] = np.minimum(signed, ceiling)
         centre = float(cut.mean()) if cut.size else 0.0
         spread = float(cut.std()) if cut.size else 1.0
-        return cls(
-            sign, log, ceiling, centre, spread if spread > SMALLEST_SPREAD * max(1.0, abs(centre)) else 1.0
-        )
+        return cls(sign, log, ceiling, centre, spread if spread > SMALLEST_SPREAD * max(1.0, abs(centre)) else 1.0)
 
     def to_latent(self, values: Sequence[float | None]) -> Array:
         """Latent values of scores, shape (n,); divergences are at the cut."""
