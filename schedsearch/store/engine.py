@@ -78,11 +78,24 @@ def _with_driver(url: URL) -> URL:
 def redact(url: str) -> str:
     """The URL without its password, wherever in the URL that stands."""
     try:
-        parsed = make_url(url)
+        return without_password(make_url(url))
     except ArgumentError:
         return "(a URL that cannot be read)"
-    hidden = {key: "***" for key in parsed.query if "passw" in key.lower()}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def without_password(url: URL) -> str:
+    """The URL as it may be shown."""
+    return url.difference_update_query(_secret_keys(url)).render_as_string(hide_password=True)
+
+
+def passwords_of(url: URL) -> list[str]:
+    """Whatever in the URL must never be shown."""
+    found = [url.password, *(url.query[key] for key in _secret_keys(url))]
+    return [str(one) for one in found if one]
+
+
+def _secret_keys(url: URL) -> list[str]:
+    return [key for key in url.query if "passw" in key.lower()]
 
 
 def make_engine(url: str) -> Engine:

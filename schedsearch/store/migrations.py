@@ -12,9 +12,8 @@ from sqlalchemy import column as sql_column
 from sqlalchemy.exc import SQLAlchemyError
 
 from schedsearch.errors import SchemaMismatch, StoreError
-from schedsearch.store.engine import make_engine
 from schedsearch.store.records import SchemaStatus
-from schedsearch.store.retries import is_transient, retrying, sentence
+from schedsearch.store.retries import connected, is_transient, retrying, sentence
 
 VERSION_TABLE = "schedsearch_alembic_version"
 HEAD = "0001"
@@ -107,7 +106,7 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 def upgrade(url: str) -> None:
     """`schedsearch db upgrade`."""
-    engine = make_engine(url)
+    engine = connected(url)
     try:
         retrying(lambda: migrate(engine), engine.url, for_s=WAIT_FOR_TABLES_S)
     finally:
@@ -116,9 +115,9 @@ def upgrade(url: str) -> None:
 
 def check(url: str) -> SchemaStatus:
     """`schedsearch db check`."""
-    engine = make_engine(url)
+    engine = connected(url)
     try:
-        return retrying(lambda: status(engine), engine.url, for_s=0.0)
+        return retrying(lambda: status(engine), engine.url, for_s=WAIT_FOR_TABLES_S)
     finally:
         engine.dispose()
 

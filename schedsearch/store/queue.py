@@ -12,7 +12,7 @@ from schedsearch.errors import InvalidInput, LeaseLost
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.records import Claim, MeasurementRow, Phase, RunResult, RunState, StudyState
 from schedsearch.store.rows import clean_text, insert_or_ignore, plain, to_candidate
-from schedsearch.store.tables import candidate, measurement, run, study
+from schedsearch.store.tables import QUEUE_INDEX, candidate, measurement, run, study
 
 MOST_LEASES_LOST = 3
 WAITING, RUNNING, FAILED = RunState.WAITING.value, RunState.RUNNING.value, RunState.FAILED.value
@@ -44,7 +44,7 @@ def reap(connection: Connection, study_id: int | None) -> int:
 def claim(connection: Connection, worker_id: str, study_id: int | None, lease_s: float, device: str) -> Claim | None:
     """Take the oldest waiting run of a running study, with its lease, in this one transaction."""
     reap(connection, study_id)
-    run_id = connection.scalar(_next_waiting(study_id))
+    run_id = _lock_next_waiting(connection, study_id)
     if run_id is None:
         return None
     connection.execute(
@@ -80,12 +80,34 @@ def claim(connection: Connection, worker_id: str, study_id: int | None, lease_s:
     )
 
 
-def _next_waiting(study_id: int | None) -> Any:
-    waiting = select(run.c.id).where(run.c.state == WAITING)
+def _lock_next_waiting(connection: Connection, study_id: int | None) -> int | None:
+    """The oldest waiting run that nobody else is about to take.
+
+    Studies are asked one by one, through an index that is in the order of the runs: InnoDB locks whatever it reads, so
+    that a join with the studies, or a sort, would lock the whole queue and show an empty one to the other workers.
+    """
+    oldest = func.min(run.c.id)
+    having = (
+        select(run.c.study_id)
+        .join(study, run.c.study_id == study.c.id)
+        .where(run.c.state == WAITING, study.c.state == StudyState.RUNNING.value)
+        .group_by(run.c.study_id)
+        .order_by(oldest)
+    )
     if study_id is not None:
-        waiting = waiting.where(run.c.study_id == study_id)
-    serving = select(study.c.id).where(study.c.state == StudyState.RUNNING.value)
-    return waiting.where(run.c.study_id.in_(serving)).order_by(run.c.id).limit(1).with_for_update(skip_locked=True)
+        having = having.where(run.c.study_id == study_id)
+    for one in connection.scalars(having).all():
+        run_id = connection.scalar(
+            select(run.c.id)
+            .where(run.c.state == WAITING, run.c.study_id == one)
+            .order_by(run.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .with_hint(run, f"force index ({QUEUE_INDEX})", "mysql")
+        )
+        if run_id is not None:
+            return int(run_id)
+    return None
 
 
 def _mine(claim: Claim) -> list[Any]:

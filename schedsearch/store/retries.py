@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from schedsearch.errors import StoreError
+from schedsearch.store.engine import make_engine, passwords_of, require_skip_locked, without_password
 
 RETRY_FOR_S = 60.0
 FIRST_WAIT_S = 0.05
@@ -41,6 +43,20 @@ def retrying(action: Callable[[], T], url: URL, for_s: float = RETRY_FOR_S) -> T
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
 
+def connected(url: str) -> Engine:
+    """An engine whose database has answered once. Nothing is retried: a wrong address or password is told at once.
+
+    Raises InvalidInput (no URL of a known kind) or StoreError.
+    """
+    engine = make_engine(url)
+    try:
+        retrying(lambda: require_skip_locked(engine), engine.url, for_s=0.0)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
 def is_transient(error: SQLAlchemyError) -> bool:
     """Whether the same transaction may work a moment later."""
     if isinstance(error, PoolTimeout):
@@ -62,8 +78,10 @@ def _passes(error: BaseException) -> bool:
 
 def sentence(error: SQLAlchemyError, url: URL) -> str:
     """One sentence without SQL, without values, without the password."""
-    where = url.render_as_string(hide_password=True)
-    return f"The store {where} failed: {_without(url.password, _reason(error))}."
+    reason = _reason(error)
+    for password in passwords_of(url):
+        reason = reason.replace(password, "***")
+    return f"The store {without_password(url)} failed: {reason}."
 
 
 def _reason(error: SQLAlchemyError) -> str:
@@ -72,7 +90,3 @@ def _reason(error: SQLAlchemyError) -> str:
     text = str(arguments[1]) if len(arguments) > 1 and isinstance(arguments[0], int) else str(cause)
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     return (lines[0] if lines else type(cause).__name__).rstrip(".")
-
-
-def _without(password: object, text: str) -> str:
-    return text.replace(str(password), "***") if password else text

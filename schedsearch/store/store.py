@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from schedsearch.errors import InvalidInput, LeaseLost, StudyExists, UnknownStudy
 from schedsearch.store import queue, verdicts
-from schedsearch.store.engine import epoch_now, make_engine, require_skip_locked
+from schedsearch.store.engine import epoch_now
 from schedsearch.store.migrations import ensure
 from schedsearch.store.records import (
     Candidate,
@@ -30,7 +30,7 @@ from schedsearch.store.records import (
     StudyState,
     Verdict,
 )
-from schedsearch.store.retries import retrying
+from schedsearch.store.retries import connected, retrying
 from schedsearch.store.rows import (
     candidate_values,
     check_fits,
@@ -71,7 +71,8 @@ class Store:
     **Repeating.** Every method is one transaction and may be called again with the same arguments after a crash:
     studies by name, candidates by schedule, runs by (candidate, phase, seed, horizon) and measurements by update are
     written once; a result that was accepted already is accepted again if it is the same. The store repeats a
-    transaction itself for up to a minute while the database is restarted, locked or out of reach.
+    transaction itself for up to a minute while the database is restarted, locked or out of reach; if the answer to a
+    `claim` was lost on the way, that run waits until its lease has expired.
 
     **Errors.** StoreError: the database failed, in one sentence without its password. SchemaMismatch: the schema is
     another version's. LeaseLost: as above. UnknownStudy: no such study. InvalidInput: a value that not every database
@@ -91,9 +92,8 @@ class Store:
 
         Raises InvalidInput (no URL of a known kind), StoreError (not reachable or not writable), SchemaMismatch.
         """
-        engine = make_engine(url)
+        engine = connected(url)
         try:
-            retrying(lambda: require_skip_locked(engine), engine.url, for_s=0.0)
             retrying(lambda: ensure(engine), engine.url)
         except BaseException:
             engine.dispose()

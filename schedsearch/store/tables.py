@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 PREFIX = "schedsearch_"
+QUEUE_INDEX = f"ix_{PREFIX}run_state_study_id"
 # On every database names differ when any character does, and any character can be stored.
 EXACT_TEXT: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 metadata = MetaData(
@@ -134,7 +135,7 @@ run = Table(
     Column("mirrored", Boolean, nullable=False),
     Column("mlflow_run_id", String(64)),
     UniqueConstraint("candidate_id", "phase", "seed", "total_updates"),
-    Index(None, "state", "study_id"),
+    Index(QUEUE_INDEX, "state", "study_id"),
     Index(None, "study_id", "phase", "state"),
     **EXACT_TEXT,
 )

@@ -1,4 +1,4 @@
-"""One database of each kind for each test module (and test process); every test finds it empty."""
+"""One database of each kind (one test process has it); every test finds it without rows."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,14 @@ from store_databases import KINDS, fresh_database, query
 from schedsearch.store import Store
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="session", params=[pytest.param(kind, marks=pytest.mark.xdist_group(f"store-{kind}")) for kind in KINDS]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def database(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a store that may hold other tests' rows already."""
     with fresh_database(kind, tmp_path_factory.mktemp("store")) as url:

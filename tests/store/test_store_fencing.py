@@ -7,7 +7,7 @@ import pytest
 from store_cases import UPDATES, baseline, completed, make_study, queue_runs, row, searched, take, verdict_of
 from store_databases import query
 
-from schedsearch.errors import LeaseLost
+from schedsearch.errors import LeaseLost, StoreError
 from schedsearch.store import Claim, NewRun, Phase, RunResult, RunState, Store, StudyState
 
 EXPIRED_S = -1.0
@@ -215,7 +215,7 @@ def test_a_planner_that_died_is_followed_by_another(store: Store, study_id: int,
 def test_a_verdict_that_cannot_be_written_leaves_the_study_unfinished(store: Store, study_id: int) -> None:
     winner = store.add_candidate(study_id, searched())
     token = token_of(store, study_id, "a")
-    with pytest.raises(Exception, match="(?i)foreign key"):
+    with pytest.raises(StoreError, match=r"(?i)foreign key"):
         store.save_verdict(study_id, token, verdict_of(winner, 4711))
     assert store.study("a-study").state is StudyState.RUNNING
     assert store.verdict(study_id) is None

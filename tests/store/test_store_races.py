@@ -20,7 +20,8 @@ EXPIRED = 60
 
 def together(target: Callable[..., Any], url: str, processes: int = PROCESSES) -> list[Any]:
     """What `target(url, barrier, number)` returned in each of several fresh processes."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["schedsearch.store", "alembic.command", "psycopg", "pymysql", "pytest"])
     with context.Manager() as manager, context.Pool(processes) as pool:
         barrier = manager.Barrier(processes)
         started = [pool.apply_async(target, (url, barrier, number)) for number in range(processes)]
