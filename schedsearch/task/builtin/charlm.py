@@ -19,13 +19,13 @@ THINNING = 3
 class CharLM(Task):
     """About 460,000 characters of 103 kinds (both vary with the Python version); a small transformer and AdamW."""
 
-    base_lr_range = (0.0005, 0.1)
+    base_lr_range = (0.001, 0.1)
     total_updates = 400
-    batch_size = 16
+    batch_size = 32
     optimizer = "adamw"
     weight_decay = 0.01
-    context: int = option(64, "characters seen at once", at_least=2)
-    width: int = option(48, "of every layer; a multiple of the 4 heads", at_least=4)
+    context: int = option(32, "characters seen at once", at_least=2)
+    width: int = option(32, "of every layer; a multiple of the 4 heads", at_least=4)
     layers: int = option(2, "transformer layers", at_least=1)
 
     def model(self) -> nn.Module:
@@ -41,7 +41,9 @@ class CharLM(Task):
 
 
 class Transformer(nn.Module):
-    """Pre-norm, causal, four heads. From characters (batch, length) to logits (batch, length, characters)."""
+    """Post-norm as in Vaswani et al. 2017, causal. Characters (batch, length) to logits (batch, length, characters)."""
+
+    START = 0.3
 
     def __init__(self, characters: int, context: int, width: int, layers: int) -> None:
         super().__init__()
@@ -50,6 +52,8 @@ class Transformer(nn.Module):
         self.blocks = nn.Sequential(*(Block(width) for _ in range(layers)))
         self.norm = nn.LayerNorm(width)
         self.logits = nn.Linear(width, characters)
+        for embedding in (self.character, self.position):
+            nn.init.normal_(embedding.weight, std=self.START)
 
     def forward(self, characters: Tensor) -> Tensor:
         positions = torch.arange(characters.shape[1], device=characters.device)
@@ -58,19 +62,19 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention to what came before, then a perceptron, each added to its input."""
+    """Attention to what came before, then a perceptron; each is added to its input and the sum is normalised."""
 
     HEADS = 4
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.before_attention, self.before_perceptron = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.after_attention, self.after_perceptron = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.out(self._attention(self.before_attention(x)))
-        changed: Tensor = x + self.perceptron(self.before_perceptron(x))
+        x = self.after_attention(x + self.out(self._attention(x)))
+        changed: Tensor = self.after_perceptron(x + self.perceptron(x))
         return changed
 
     def _attention(self, x: Tensor) -> Tensor:

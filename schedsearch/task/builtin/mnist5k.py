@@ -17,7 +17,7 @@ from schedsearch.task.task import Task
 class Mnist5k(Task):
     """5,000 images in 10 classes; two convolutions and momentum SGD."""
 
-    base_lr_range = (0.003, 1.0)
+    base_lr_range = (0.003, 0.5)
     total_updates = 300
     channels: int = option(8, "of the first convolution; the second has twice as many", at_least=1)
 
