@@ -12,6 +12,9 @@ from schedsearch.task.options import option
 from schedsearch.task.splits import Batch, Splits
 from schedsearch.task.task import Task
 
+HEADS = 4
+START = 0.3
+"""Standard deviation of the embeddings at the start."""
 THINNING = 3
 """Every how many validation windows one is looked at: validation is looked at 20 times a run."""
 
@@ -25,11 +28,11 @@ class CharLM(Task):
     optimizer = "adamw"
     weight_decay = 0.01
     context: int = option(32, "characters seen at once", at_least=2)
-    width: int = option(32, "of every layer; a multiple of the 4 heads", at_least=4)
+    head_width: int = option(8, "of each of the 4 attention heads", at_least=1)
     layers: int = option(2, "transformer layers", at_least=1)
 
     def model(self) -> nn.Module:
-        return Transformer(len(_alphabet()), self.context, self.width, self.layers)
+        return Transformer(len(_alphabet()), self.context, HEADS * self.head_width, self.layers)
 
     def data(self) -> Splits:
         train, validation, test = (_windows(text, self.context) for text in _texts())
@@ -43,8 +46,6 @@ class CharLM(Task):
 class Transformer(nn.Module):
     """Post-norm as in Vaswani et al. 2017, causal. Characters (batch, length) to logits (batch, length, characters)."""
 
-    START = 0.3
-
     def __init__(self, characters: int, context: int, width: int, layers: int) -> None:
         super().__init__()
         self.character = nn.Embedding(characters, width)
@@ -53,7 +54,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.logits = nn.Linear(width, characters)
         for embedding in (self.character, self.position):
-            nn.init.normal_(embedding.weight, std=self.START)
+            nn.init.normal_(embedding.weight, std=START)
 
     def forward(self, characters: Tensor) -> Tensor:
         positions = torch.arange(characters.shape[1], device=characters.device)
@@ -63,8 +64,6 @@ class Transformer(nn.Module):
 
 class Block(nn.Module):
     """Attention to what came before, then a perceptron; each is added to its input and the sum is normalised."""
-
-    HEADS = 4
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -79,7 +78,7 @@ class Block(nn.Module):
 
     def _attention(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
-        q, k, v = self.qkv(x).view(batch, length, 3, self.HEADS, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(x).view(batch, length, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
         found = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return found.transpose(1, 2).reshape(batch, length, width)
 
