@@ -166,7 +166,7 @@ def _sentence(side: Side, other: Side | None, gap: Estimate | None, reading: Rea
         return f"{head}. {counts}, at tuned base LRs {_both_lrs(side, other)}."
     if tie:
         differs = f"{words.the(reading.metric)} differs by {words.with_interval(gap)}"
-        return f"{head}, in a tie with {other.answer}: {differs} at tuned base LRs {_both_lrs(side, other)}."
+        return f"{head}, in a tie with {_rival(other)}: {differs} at tuned base LRs {_both_lrs(side, other)}."
     lead = words.gain(gap, reading.sign)
     if lead.value < 0:
         ahead = f"{other.answer} at its best is ahead by {words.with_interval(words.gain(gap, -reading.sign))}"
@@ -176,10 +176,19 @@ def _sentence(side: Side, other: Side | None, gap: Estimate | None, reading: Rea
 
 
 def _subject(side: Side) -> str:
-    """What does the improving: `A warm-up`, `Doing without a warm-up`, `It` (a decay), `One descent`."""
+    """What does the improving: `It`, `Doing without` (a warm-up), `One descent`."""
     if side.question is Question.WARMUP:
         return "It" if side.answer == "yes" else "Doing without"
     return "It" if side.question is Question.DECAY or side.answer == "yes" else "One descent"
+
+
+def _rival(side: Side) -> str:
+    """The answer as a thing to tie with: `a warm-up`, `doing without`, `cosine`, `restarts`, `one descent`."""
+    if side.question is Question.WARMUP:
+        return "a warm-up" if side.answer == "yes" else "doing without"
+    if side.question is Question.DECAY:
+        return side.answer
+    return "restarts" if side.answer == "yes" else "one descent"
 
 
 def _against(side: Side, other: Side) -> str:

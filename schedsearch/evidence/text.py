@@ -53,7 +53,7 @@ def _conclusion(
 
 def _which(leader: Finalist, recommended: Finalist, tied: Sequence[Finalist]) -> str:
     ruled_out = any(one.left_race and one.complexity < recommended.complexity for one in tied)
-    simplest = "the simplest of them" + (" that lasted through the race" if ruled_out else "")
+    simplest = "the simplest of them" + (" that the race had not left behind" if ruled_out else "")
     return f"the winner and {simplest}" if recommended is leader else simplest
 
 
@@ -71,13 +71,18 @@ def _against(recommended: Finalist, fixed: Sequence[Finalist], reading: Reading)
     known = [(one, words.gain(gap, reading.sign)) for one, gap in gaps if gap is not None]
     better = [_amount(one, gain) for one, gain in known if not gain.holds_zero and gain.value > 0]
     worse = [_amount(one, gain) for one, gain in known if not gain.holds_zero and gain.value < 0]
-    level = [f"{one.name} ({words.with_interval(gain)})" for one, gain in known if gain.holds_zero]
+    level = [f"{one.name} (lead {_inside(gain)})" for one, gain in known if gain.holds_zero]
     low, high = ("lower", "higher") if reading.sign > 0 else ("higher", "lower")
     its = f"its {reading.metric} is"
     parts = [f"{its} {low} than with {words.listed(better)}"] * bool(better)
     parts += [f"{its} {high} than with {words.listed(worse)}"] * bool(worse)
     parts += [f"it ties with {words.listed(level)}"] * bool(level)
     return [f"Against the baselines, each at its own tuned base LR, {'; '.join(parts)}."] if parts else []
+
+
+def _inside(gain: Estimate) -> str:
+    """The interval without parentheses of its own: `0.007, 95 % -0.023 .. 0.038`."""
+    return words.with_interval(gain).replace(" (", ", ").rstrip(")")
 
 
 def _amount(one: Finalist, gain: Estimate) -> str:

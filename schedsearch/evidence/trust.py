@@ -43,9 +43,10 @@ class Trust:
     def _left_out(self) -> str:
         ranks = f"it ranks runs that it has not seen at {self.left_out:.2f} (1 is perfect)"
         if not self.explains_little:
-            return f"The model over learning-rate curves explains the search: {ranks}."
-        plain = "" if self.plain_share is None else f"; {100 * self.plain_share:.0f} % of the asks were plain draws"
-        return f"The model over learning-rate curves explains little here: {ranks}{plain}."
+            return f"The curve model explains the search: {ranks}."
+        if self.plain_share is not None:
+            ranks += f", so that {100 * self.plain_share:.0f} % of asks became plain draws"
+        return f"The curve model explains little here: {ranks}."
 
     def _against_a_seed(self) -> str:
         if self.model is None or self.seed is None:

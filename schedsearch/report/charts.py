@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from schedsearch.report.values import Interval, Line, ReportData
+from schedsearch.report.values import Interval, Line, ModelFacts, ReportData
 from schedsearch.report.views import FinalistView
 
 
@@ -25,11 +25,21 @@ def chart_data(data: ReportData, finalists: Sequence[FinalistView]) -> dict[str,
             {"name": one.name, "predicted": _interval(one.predicted), "measured": _interval(one.measured)}
             for one in data.predictions
         ],
+        "shape": None if data.shape is None else [data.shape.named.candidate_id, data.shape.free.candidate_id],
+        "model": None if data.model is None else _model(data.model),
+    }
+
+
+def _model(model: ModelFacts) -> dict[str, Any]:
+    return {
+        "points": [{"measured": measured, "predicted": _interval(interval)} for measured, interval in model.points],
+        "agreement": _line(model.agreement),
     }
 
 
 def _series(one: FinalistView) -> dict[str, Any]:
     return {
+        "id": one.facts.candidate_id,
         "name": one.facts.name,
         "baseLr": one.facts.base_lr,
         "role": one.facts.role,

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from schedsearch.evidence import estimate_noise, pairing_correlation, seed_rank_agreement
+from schedsearch.evidence import estimate_noise, pairing_correlation
 from schedsearch.report.finalists import finalist_facts, prediction_facts, question_facts, verdict_facts
+from schedsearch.report.model import model_facts, shape_facts
 from schedsearch.report.rows import StudyRows
 from schedsearch.report.searched import arm_facts, candidate_facts, searched_runs
 from schedsearch.report.values import NoiseFacts, PhaseFacts, ReportData, StudyFacts
@@ -17,7 +18,7 @@ MEANINGS = {
     Phase.NOISE: "one baseline on several seeds: how much do results scatter?",
     Phase.SEARCH: "candidates of every arm, one seed each, proposed by one model over all curves",
     Phase.RACE: "the champion of every answer on fresh seeds; it only picks",
-    Phase.CONFIRM: "winner, runners-up and baselines on other fresh seeds: the only batch that is reported",
+    Phase.CONFIRM: "the finalists and baselines on other fresh seeds: the only batch that is reported",
 }
 
 
@@ -54,8 +55,10 @@ def assemble(rows: StudyRows) -> ReportData:
         arms=arm_facts(rows, by_id),
         searched=searched_runs(rows),
         predictions=() if verdict is None else prediction_facts(rows, verdict),
+        shape=None if verdict is None else shape_facts(verdict, by_id),
+        model=None if verdict is None else model_facts(rows, verdict),
         candidates=candidate_facts(rows, by_id),
-        phases=tuple(_phase(phase, [run for run in rows.runs if run.phase is phase]) for phase in Phase),
+        phases=tuple(_phase(rows, phase) for phase in Phase),
         noise=_noise(rows),
         generated=_moment(datetime.now(UTC).timestamp()),
     )
@@ -118,7 +121,8 @@ def _hours(runs: Sequence[Run]) -> float:
     return sum(run.duration_s or 0.0 for run in runs) / 3600
 
 
-def _phase(phase: Phase, runs: Sequence[Run]) -> PhaseFacts:
+def _phase(rows: StudyRows, phase: Phase) -> PhaseFacts:
+    runs = [run for run in rows.runs if run.phase is phase]
     seeds = sorted({run.seed for run in runs})
     spread = f"{seeds[0]} .. {seeds[-1]}" if len(seeds) > 1 else "".join(map(str, seeds))
     return PhaseFacts(
@@ -136,13 +140,10 @@ def _phase(phase: Phase, runs: Sequence[Run]) -> PhaseFacts:
 def _noise(rows: StudyRows) -> NoiseFacts:
     noise, race = estimate_noise(rows.scores(Phase.NOISE)), rows.scores(Phase.RACE)
     compared = () if rows.verdict is None else rows.verdict.comparisons
-    checks = [one.rank_agreement for one in rows.model_checks]
     return NoiseFacts(
         sd=noise.sd,
         relative_sd=noise.relative_sd,
         seeds=noise.seeds,
         pairing_correlation=pairing_correlation(race),
         pairing_used=any(one.paired for one in compared),
-        model_agreement=checks[-1] if checks else None,
-        seed_agreement=seed_rank_agreement(race),
     )

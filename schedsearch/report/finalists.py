@@ -8,8 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from schedsearch.evidence import FREE_SHAPE
+from schedsearch.evidence.words import capital
 from schedsearch.report.rows import StudyRows, better_by, name_of
-from schedsearch.report.values import AnswerFacts, FinalistFacts, Interval, Line, Prediction, QuestionFacts, VerdictFacts
+from schedsearch.report.values import (
+    AnswerFacts,
+    FinalistFacts,
+    Interval,
+    Line,
+    Prediction,
+    QuestionFacts,
+    VerdictFacts,
+)
 from schedsearch.schedule import Schedule
 from schedsearch.store import AnswerRow, ComparisonRow, MeasurementRow, Phase, RunState, StandingRow, Verdict
 
@@ -23,6 +33,7 @@ def verdict_facts(verdict: Verdict) -> VerdictFacts:
         text=verdict.text,
         is_tie=verdict.is_tie,
         tied=sum(one.is_tied for one in verdict.standings),
+        of=sum(one.role != FREE_SHAPE for one in verdict.standings),
         recommended_id=verdict.recommended_id,
         winner_id=verdict.winner_id,
         warnings=tuple(str(one) for one in verdict.details.get("warnings", ())),
@@ -105,10 +116,15 @@ def _question(rows: StudyRows, key: str, answers: Sequence[AnswerRow]) -> Questi
     return QuestionFacts(
         title=TITLES[key],
         chosen=chosen.answer,
-        sentence=chosen.sentence,
+        sentence=_without_title(chosen.sentence, f"{TITLES[key]}: {chosen.answer}"),
         gain=better_by(chosen.difference, chosen.diff_low, chosen.diff_high, rows.sign) if known else None,
         answers=tuple(_answer(rows, one) for one in ordered),
     )
+
+
+def _without_title(sentence: str, title: str) -> str:
+    """The sentence as it reads under its title: without it, from a capital on."""
+    return capital(sentence.removeprefix(title).lstrip(".,;: "))
 
 
 def _badness(answer: AnswerRow, sign: float) -> float:

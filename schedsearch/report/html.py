@@ -40,6 +40,8 @@ def render_report(data: ReportData) -> str:
         gain_scale=gains,
         arms=views.arm_views(data, arms),
         arm_scale=arms,
+        sparklines=views.sparklines(data.model),
+        features=views.feature_views(data.model),
         styles=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         scripts=[Markup(one) for one in scripts],  # noqa: S704 - plotly's and our own file
         policy=_policy(scripts),
@@ -98,6 +100,7 @@ def _environment(places: views.Places) -> Environment:
         "prose": prose,
         "lr": lambda value: UNKNOWN if value is None else f"{value:.3g}",
         "percent": lambda share: UNKNOWN if share is None else f"{100 * share:.0f} %",
+        "percent_one": lambda value: UNKNOWN if value is None else f"{value:.2g} %".replace("-", "−"),
         "two": lambda value: number(value, 2),
         "thousands": lambda count: f"{count:,}".replace(",", "\u2009"),
         "duration": duration,

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from schedsearch.evidence import Scores
+from schedsearch.evidence import Scores, spoken
 from schedsearch.report.values import Interval
 from schedsearch.store import Candidate, MeasurementRow, ModelCheck, Phase, Run, RunState, Study, Verdict
 
+FREEFORM = "freeform"
 ENDED = (RunState.COMPLETED, RunState.DIVERGED)
 
 
@@ -61,5 +62,12 @@ def better_by(difference: float | None, low: float | None, high: float | None, s
 def name_of(candidate: Candidate) -> str:
     """What people call it: a baseline's own name, or the arm's answers in short."""
     if candidate.kind in ("baseline", "incumbent") and candidate.label:
-        return candidate.label.replace("warmup_", "warm-up + ")
-    return candidate.arm.replace("no warm-up + ", "").replace("linear warm-up", "warm-up").replace(", single", "")
+        return spoken(candidate.label)
+    if candidate.kind == FREEFORM:
+        return "free shape"
+    return short_arm(candidate.arm)
+
+
+def short_arm(arm: str) -> str:
+    """`warm-up + cosine` for `linear warm-up + cosine, single`."""
+    return arm.replace("no warm-up + ", "").replace("linear warm-up", "warm-up").replace(", single", "")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schedsearch.report.rows import StudyRows, name_of
+from schedsearch.report.rows import FREEFORM, StudyRows, name_of
 from schedsearch.report.values import ArmFacts, CandidateFacts, FinalistFacts, SearchedRun
 from schedsearch.store import Candidate, Phase, Run, RunState
 
 
 def arm_facts(rows: StudyRows, finalists: Mapping[int, FinalistFacts]) -> tuple[ArmFacts, ...]:
-    """Every arm that was trained in the search or confirmed, best first: the confirmed by their mean, then the others by their best run."""
+    """Every arm that was searched or confirmed, best first: by confirmed mean, the others by their best run."""
     searched: dict[str, list[Run]] = {}
     for run in rows.ended(Phase.SEARCH):
-        searched.setdefault(rows.by_id[run.candidate_id].arm, []).append(run)
-    labels = dict.fromkeys([*searched, *(one.arm for one in finalists.values())])
-    arms = [_arm(rows, label, searched.get(label, []), finalists) for label in labels]
+        candidate = rows.by_id[run.candidate_id]
+        if candidate.kind != FREEFORM:
+            searched.setdefault(candidate.arm, []).append(run)
+    named = {one: facts for one, facts in finalists.items() if rows.by_id[one].kind != FREEFORM}
+    labels = dict.fromkeys([*searched, *(one.arm for one in named.values())])
+    arms = [_arm(rows, label, searched.get(label, []), named) for label in labels]
     return tuple(sorted(arms, key=lambda arm: _place(rows, arm)))
 
 
@@ -58,7 +61,9 @@ def candidate_facts(rows: StudyRows, finalists: Mapping[int, FinalistFacts]) -> 
     return tuple(sorted(found, key=lambda one: _order(rows, one)))
 
 
-def _candidate(rows: StudyRows, candidate: Candidate, runs: list[Run], finalist: FinalistFacts | None) -> CandidateFacts:
+def _candidate(
+    rows: StudyRows, candidate: Candidate, runs: list[Run], finalist: FinalistFacts | None
+) -> CandidateFacts:
     searched = [run.score for run in runs if run.phase is Phase.SEARCH]
     return CandidateFacts(
         candidate_id=candidate.id,

@@ -1,4 +1,4 @@
-"""What a report shows, as plain frozen values: everything a template or a terminal needs, nothing of how it is stored."""
+"""What a report shows, as plain frozen values: everything that a template needs, nothing of how it is stored."""
 
 from __future__ import annotations
 
@@ -55,11 +55,12 @@ class StudyFacts:
 
 @dataclass(frozen=True)
 class VerdictFacts:
-    """The conclusion. gains: of the recommended schedule over every other finalist, positive is better."""
+    """The conclusion. tied: how many cannot be told apart; of: how many took part (a free shape does not)."""
 
     text: str
     is_tie: bool
     tied: int
+    of: int
     recommended_id: int
     winner_id: int
     warnings: tuple[str, ...]
@@ -67,7 +68,9 @@ class VerdictFacts:
 
 @dataclass(frozen=True)
 class FinalistFacts:
-    """A candidate of the confirmation. role: winner, runner-up, baseline or incumbent; scores: (seed, None if diverged).
+    """A candidate of the confirmation. role: winner, runner-up, baseline, incumbent or free shape.
+
+    scores: (seed, None if diverged).
 
     gain: of the recommended schedule over this one, turned so that positive means that the recommended one is better;
     None for itself. lrs: the schedule, thinned; learning: the metric on the validation split, mean over seeds.
@@ -96,7 +99,7 @@ class FinalistFacts:
 
 @dataclass(frozen=True)
 class AnswerFacts:
-    """One answer to a question at its best candidate. confirmed: measured on fresh seeds; difference: to the best other."""
+    """One answer to a question at its best candidate. confirmed: measured on the confirmation's fresh seeds."""
 
     answer: str
     schedule: str
@@ -150,6 +153,44 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class ShapeFacts:
+    """The best named schedule beside the best free shape. gap: by how many percent the named one is worse."""
+
+    sentence: str
+    gap: Interval
+    named: FinalistFacts
+    free: FinalistFacts
+
+
+@dataclass(frozen=True)
+class ArmCurve:
+    """The schedule that the model expects most of in one arm, and what it expects."""
+
+    arm: str
+    description: str
+    base_lr: float
+    expected: Interval
+    lrs: Line
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the curve model learned before the confirmation.
+
+    sentence: its worth in words. points: (measured, predicted by the model of all other runs) of single runs.
+    agreement: its leave-one-out rank agreement by the number of runs. features: (meaning, share in the prediction).
+    arms: best first. earlier: (study it started from, agreement).
+    """
+
+    sentence: str
+    points: tuple[tuple[float, Interval], ...]
+    agreement: Line
+    features: tuple[tuple[str, float], ...]
+    arms: tuple[ArmCurve, ...]
+    earlier: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
 class CandidateFacts:
     """A row of the full table. search_score: its one run in the search; confirmed: on fresh seeds."""
 
@@ -181,15 +222,13 @@ class PhaseFacts:
 
 @dataclass(frozen=True)
 class NoiseFacts:
-    """How results scatter, whether pairs of seeds help, how well the curve model and a second seed rank candidates."""
+    """How results scatter, and whether pairs of seeds help."""
 
     sd: float | None
     relative_sd: float | None
     seeds: int
     pairing_correlation: float | None
     pairing_used: bool
-    model_agreement: float | None
-    seed_agreement: float | None
 
 
 @dataclass(frozen=True)
@@ -203,6 +242,8 @@ class ReportData:
     arms: tuple[ArmFacts, ...]
     searched: tuple[SearchedRun, ...]
     predictions: tuple[Prediction, ...]
+    shape: ShapeFacts | None
+    model: ModelFacts | None
     candidates: tuple[CandidateFacts, ...]
     phases: tuple[PhaseFacts, ...]
     noise: NoiseFacts

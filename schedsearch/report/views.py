@@ -7,7 +7,16 @@ from statistics import median
 
 from schedsearch.evidence.words import decimals_for
 from schedsearch.report.scales import Scale, robust_scale, scale_of
-from schedsearch.report.values import ArmFacts, FinalistFacts, Interval, QuestionFacts, ReportData
+from schedsearch.report.values import (
+    ArmCurve,
+    ArmFacts,
+    FinalistFacts,
+    Interval,
+    Line,
+    ModelFacts,
+    QuestionFacts,
+    ReportData,
+)
 
 ASKED = {
     "Warm-up": "Does the start need protection?",
@@ -66,6 +75,42 @@ class ArmView:
     dots: tuple[tuple[float, float], ...]
     beyond: int
     bar: Bar | None
+
+
+@dataclass(frozen=True)
+class Sparkline:
+    """A schedule as an SVG path in a box of 100 by 30, its largest LR at the top."""
+
+    facts: ArmCurve
+    path: str
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """A feature's share in the model's prediction, and the width of its bar in percent of the largest one's."""
+
+    meaning: str
+    share: float
+    width: float
+
+
+def sparklines(model: ModelFacts | None) -> list[Sparkline]:
+    """The best schedule of every arm, drawn small."""
+    return [] if model is None else [Sparkline(one, _path(one.lrs)) for one in model.arms]
+
+
+def _path(line: Line) -> str:
+    known = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y is not None]
+    last, top = max(1.0, known[-1][0]), max(y for _, y in known)
+    return "M" + "L".join(f"{100 * x / last:.1f} {29 - 28 * y / top:.1f}" for x, y in known)
+
+
+def feature_views(model: ModelFacts | None) -> list[FeatureView]:
+    """Bars, the largest first; none where nothing varies."""
+    if model is None or not model.features or model.features[0][1] <= 0:
+        return []
+    largest = model.features[0][1]
+    return [FeatureView(meaning, share, round(100 * share / largest, 1)) for meaning, share in model.features]
 
 
 def places_of(data: ReportData) -> Places:

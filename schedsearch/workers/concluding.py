@@ -133,8 +133,11 @@ def _unconfirmed(desk: Desk, answers: Sequence[AnswerResult]) -> list[AnswerResu
 
 
 def _model(desk: Desk, finalists: Sequence[Finalist]) -> tuple[list[dict[str, Any]], Trust, dict[str, Any]]:
-    """What the curve model, of the runs before the confirmation, expected of the finalists; its worth; its picture."""
-    before = [run for run in desk.runs if run.phase is not Phase.CONFIRM]
+    """What the curve model of the search expected of the finalists; its worth; its picture.
+
+    The race's runs are left out: most are near ties on several seeds, where no model can rank one run before another.
+    """
+    before = [run for run in desk.runs if run.phase in (Phase.NOISE, Phase.SEARCH)]
     model = desk.surrogate.model(desk.candidates, before)
     expected = desk.surrogate.predict(model, [desk.candidates[one.candidate_id].schedule for one in finalists])
     means = {one.candidate_id: mean for one, (mean, _, _) in zip(finalists, expected, strict=True)}

@@ -37,7 +37,7 @@ class Planner:
         self._surrogate = Surrogate(store, study, self._space)
 
     def step(self) -> bool:
-        """Do the next thing the plan asks for. False when another worker plans, or only training is to be waited for."""
+        """Do the next thing the plan asks for. False when another plans, or only training is to be waited for."""
         token = self._store.take_planner(self._id, self._worker_id, PLANNER_LEASE_S)
         if token is None:
             return False

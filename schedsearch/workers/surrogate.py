@@ -14,6 +14,7 @@ import numpy as np
 from schedsearch.schedule import Schedule
 from schedsearch.space import Answer, SearchSpace
 from schedsearch.store import Candidate, Run, RunState, Store, Study
+from schedsearch.workers.rows import FREEFORM
 
 if TYPE_CHECKING:
     from schedsearch.search.champions import Champion, Tried
@@ -111,17 +112,28 @@ class Surrogate:
         """Curves of no family that the model expects most of, none of them trained before."""
         from schedsearch.search.freeform import best_free_shapes
 
-        known = [one.schedule for one in candidates.values()]
+        model = self.model(candidates, runs)
+        known = {one.schedule.key() for one in candidates.values() if one.kind == FREEFORM}
+        best = self._best_named(model, candidates, runs)
         found = best_free_shapes(
-            self.model(candidates, runs),
-            known,
-            self._base_lr_range,
+            model,
             self._study.total_updates,
-            self._study.updates_per_epoch,
-            count,
-            np.random.default_rng([self._study.seed, SHAPES, len(known)]),
+            self._base_lr_range,
+            rng=np.random.default_rng([self._study.seed, SHAPES, len(known)]),
+            updates_per_epoch=self._study.updates_per_epoch,
+            warmup=best.warmup,
+            step_every=best.step_every,
+            count=count + len(known),
         )
-        return [one.schedule for one in found]
+        return [one.schedule for one in found if one.schedule.key() not in known][:count]
+
+    def _best_named(self, model: CurveModel, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> Schedule:
+        """The candidate with a score that the model expects most of."""
+        scored = {run.candidate_id for run in runs if run.score is not None}
+        schedules = [one.schedule for one in candidates.values() if one.id in scored]
+        means = [mean for mean, _, _ in self.predict(model, schedules)]
+        pick = min if self._study.direction == "minimize" else max
+        return schedules[means.index(pick(means))]
 
     def predict(self, model: CurveModel, schedules: Sequence[Schedule]) -> list[tuple[float, float, float]]:
         """The model's (mean, low, high) for each schedule: its true score, with the middle 95 %."""

@@ -1,14 +1,27 @@
 """A study as it would stand in the store: rows made of real schedules, drawn scores and the real verdict."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import log10
+from typing import Any
 
 import numpy as np
 
+from schedsearch import evidence
 from schedsearch.evidence import Finalist, decide, unconfirmed_answers
 from schedsearch.report.rows import StudyRows
-from schedsearch.schedule import Constant, Cosine, Linear, MultiStep, Restarts, Schedule, Warmup, Wsd
+from schedsearch.schedule import (
+    FEATURE_NAMES,
+    Constant,
+    Cosine,
+    Linear,
+    MultiStep,
+    Restarts,
+    Schedule,
+    Spline,
+    Warmup,
+    Wsd,
+)
 from schedsearch.space import SearchSpace, answers_of, arm_of, complexity, load_space
 from schedsearch.space.answers import Arm, Question
 from schedsearch.store import (
@@ -35,6 +48,7 @@ CHAMPIONS = (
     (Schedule(0.018, Linear(), WARMUP), "runner-up"),
     (Schedule(0.016, Cosine(0.01), WARMUP, Restarts(2, 2.0, 0.6)), "runner-up"),
 )
+FREE = Schedule(0.02, Spline(0.55, 0.8, 0.85, 0.45), WARMUP)
 BASELINES = {
     "constant": Schedule(0.006, Constant()),
     "cosine": Schedule(0.009, Cosine()),
@@ -58,6 +72,7 @@ class Example:
     held_fixed: Mapping[str, str] = field(default_factory=lambda: {"optimizer": "adamw", "batch_size": "32"})
     trials: int = 40
     seed: int = 4
+    with_free_shape: bool = True
 
 
 def example_rows(given: Example, *, finished: bool = True) -> StudyRows:
@@ -69,6 +84,11 @@ def example_rows(given: Example, *, finished: bool = True) -> StudyRows:
         builder.race()
         builder.confirm()
     return builder.rows(finished=finished)
+
+
+def answer_row(answer: evidence.AnswerResult) -> AnswerRow:
+    values = vars(answer)
+    return AnswerRow(**{name: values[name] for name in values if name != "is_tie"})
 
 
 class _Builder:
@@ -92,7 +112,7 @@ class _Builder:
 
     def true_score(self, schedule: Schedule) -> float:
         """A made-up landscape: each family has its level and its best base LR, which a warm-up raises."""
-        level = {"wsd": 0.0, "linear": 0.02, "constant": 0.075, "cosine": 0.11, "step": 0.09, "multistep": 0.1}
+        level = {"wsd": 0.0, "linear": 0.02, "constant": 0.075, "spline": -0.01, "cosine": 0.11, "multistep": 0.1}
         warm = schedule.warmup is not None
         best = 0.02 if warm else 0.008
         off = log10(schedule.base_lr / best)
@@ -114,8 +134,8 @@ class _Builder:
                 START + 4 * number, START + 4 * number + 3.9, 3.9, 57 if lost else TOTAL, 4.6,
                 None if lost else float(score), None if lost else float(score + 0.01), 57 if lost else None,
                 "The loss was not finite at update 57." if lost else None, True, False, None,
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
         if phase is Phase.CONFIRM and not lost:
             self.measurements[number] = list(self.curve(candidate.schedule, float(score)))
 
@@ -145,7 +165,8 @@ class _Builder:
                 schedule = schedule.with_base_lr(float(pull))
             self.run(self.candidate(schedule, "search"), Phase.SEARCH, 0)
         for name, schedule in BASELINES.items():
-            self.run(self.candidate(schedule.with_base_lr(schedule.base_lr * 1.4), "baseline", name), Phase.SEARCH, 0, 1)
+            bolder = schedule.with_base_lr(schedule.base_lr * 1.4)
+            self.run(self.candidate(bolder, "baseline", name), Phase.SEARCH, 0, 1)
 
     def race(self) -> None:
         for schedule, role in CHAMPIONS:
@@ -156,6 +177,8 @@ class _Builder:
                     self.run(one, Phase.RACE, 100 + 2 * round_ + k, round_)
 
     def confirm(self) -> None:
+        if self.given.with_free_shape:
+            self.roles[self.candidate(FREE, "freeform")] = "free shape"
         for name, schedule in BASELINES.items():
             self.roles[self.candidate(schedule, "baseline", name)] = "baseline"
         for seed in range(1000, 1006):
@@ -173,8 +196,8 @@ class _Builder:
                     answers_of(candidate.schedule), complexity(candidate.schedule),
                     {run.seed: run.score for run in own}, {run.seed: run.test_score for run in own},
                     candidate.schedule.describe(),
-                )  # fmt: skip
-            )
+                )
+            )  # fmt: skip
         return found
 
     def verdict(self) -> Verdict:
@@ -192,13 +215,46 @@ class _Builder:
             "held_fixed": dict(self.given.held_fixed),
             "versions": {"torch": "2.13.0", "optuna": "5.0.0", "python": "3.11.9"},
             "predictions": predictions,
+            "shape": None if found.shape is None else asdict(found.shape),
+            "model": self.model(found),
         }
         return Verdict(
             found.recommended_id, found.winner_id, found.is_tie, found.text, details,
             tuple(StandingRow(**vars(one)) for one in found.standings),
             tuple(ComparisonRow(**vars(one)) for one in found.comparisons),
-            tuple(AnswerRow(**{k: v for k, v in vars(one).items() if k != "is_tie"}) for one in (*found.answers, *more)),
+            tuple(answer_row(one) for one in (*found.answers, *more)),
         )  # fmt: skip
+
+    def model(self, found: evidence.Verdict) -> dict[str, Any]:
+        """What a curve model might have said."""
+        searched = [run for run in self.runs if run.phase is Phase.SEARCH and run.score is not None]
+        rng = np.random.default_rng(3)
+        scores = {one.candidate_id: one.scores for one in self.finalists() if one.role != "free shape"}
+        foretold = {one: self.true_score(self.candidates[one].schedule) for one in scores}
+        trusted = evidence.trust(foretold, scores, left_out=0.91, plain_share=0.06)
+        arms = []
+        for arm in self.space.arms:
+            base_lr = 0.016 if arm.warmup != "none" else 0.008
+            schedule = self.space.schedule(self.space.draw(rng, arm)).with_base_lr(base_lr)
+            expected = self.true_score(schedule)
+            arms.append({"arm": arm.label, "schedule": schedule.to_dict(), "mean": expected, "low": expected - 0.02,
+                         "high": expected + 0.02})  # fmt: skip
+        measured = np.array([run.score for run in searched], dtype=np.float64)
+        predicted = measured + rng.normal(0, 0.03, len(measured))
+        points = np.stack([measured, predicted, predicted - 0.06, predicted + 0.06])
+        shares = np.array([0.08, 0.31, 0.12, 0.02, 0.03, 0.05, 0.09, 0.14, 0.11, 0.05])
+        return {
+            "points": points.T.tolist(),
+            "features": dict(zip(FEATURE_NAMES, map(float, shares), strict=True)),
+            "arms": sorted(arms, key=lambda one: self.sign * one["mean"]),
+            "earlier": {},
+            "trust": asdict(trusted),
+            "sentence": trusted.sentence,
+        }
+
+    @property
+    def sign(self) -> float:
+        return 1.0 if self.given.direction == "minimize" else -1.0
 
     def _seen(self, run: Run) -> Finalist:
         candidate = self.candidates[run.candidate_id]
@@ -217,5 +273,5 @@ class _Builder:
         )  # fmt: skip
         return StudyRows(
             study, list(self.candidates.values()), self.runs, self.verdict() if finished else None, self.measurements,
-            [ModelCheck(len(self.runs), 0.91)],
+            [ModelCheck(runs, 0.95 - 2.5 / runs) for runs in range(4, len(self.runs), 3)],
         )  # fmt: skip

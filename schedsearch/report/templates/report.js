@@ -7,7 +7,7 @@
   let logarithmic = false;
 
   const colourOf = (one) => colour(one.recommended ? "--accent" : `--s${1 + (one.colour - 1) % 8}`);
-  const isDashed = (one) => !one.recommended && (one.role === "baseline" || one.role === "incumbent");
+  const isDashed = (one) => !one.recommended && ["baseline", "incumbent", "free shape"].includes(one.role);
   const paint = { displayModeBar: false, responsive: false };
   const has = (id) => document.getElementById(id) !== null;
 
@@ -99,13 +99,42 @@
     return [low - room, high + room];
   }
 
+  function drawShapes() {
+    if (!has("shape-chart") || !data.shape) return;
+    const [named, free] = data.shape.map((id) => data.series.find((one) => one.id === id));
+    const traces = [
+      { ...line(named, named.lr, ".3g", 3), line: { color: colour("--accent"), width: 3 }, opacity: 1, name: escaped(named.name) },
+      { ...line(free, free.lr, ".3g", 3), line: { color: colour("--s1"), width: 3, dash: "dot" }, opacity: 1, name: escaped(free.name) },
+    ];
+    Plotly.react("shape-chart", traces, layout(
+      axis("update", { range: [0, data.totalUpdates - 1], nticks: 6 }), axis("learning rate", { rangemode: "tozero" }),
+      { showlegend: true, legend: { orientation: "h", x: 0, y: 1.14, font: { color: colour("--ink") } } }), paint);
+  }
+
+  function drawAgreement() {
+    if (!has("agreement-chart")) return;
+    const points = data.model.agreement;
+    const trace = {
+      x: points.x, y: points.y, mode: "lines+markers", type: "scatter", line: { color: colour("--accent"), width: 2.5 }, marker: { size: 5 },
+      hovertemplate: "%{y:.2f} after %{x:d} runs<extra></extra>",
+    };
+    Plotly.react("agreement-chart", [trace], layout(
+      axis("runs", { nticks: 6 }), axis("rank agreement", { range: [Math.min(-0.05, ...points.y), 1.05], nticks: 6 })), paint);
+  }
+
   function drawPredictions() {
-    if (!has("prediction-chart")) return;
-    const known = data.predictions.filter((one) => one.predicted.value !== null && one.measured.value !== null);
+    drawAgainst("prediction-chart", data.predictions, 8);
+    const leftOut = (data.model?.points ?? []).map((one) => ({ name: "a run", predicted: one.predicted, measured: { value: one.measured, low: null, high: null } }));
+    drawAgainst("left-out-chart", leftOut, 5);
+  }
+
+  function drawAgainst(id, pairs, size) {
+    if (!has(id)) return;
+    const known = pairs.filter((one) => one.predicted.value !== null && one.measured.value !== null);
     if (known.length === 0) return;
     const side = (key) => known.map((one) => one[key].value);
     const error = (key) => ({
-      type: "data", symmetric: false, thickness: 1.2, width: 0, color: colour("--quiet"),
+      type: "data", symmetric: false, thickness: 1, width: 0, color: colour("--error"),
       array: known.map((one) => (one[key].high ?? one[key].value) - one[key].value),
       arrayminus: known.map((one) => one[key].value - (one[key].low ?? one[key].value)),
     });
@@ -113,10 +142,10 @@
     const diagonal = { x: [low, high], y: [low, high], mode: "lines", line: { color: colour("--quiet"), width: 1, dash: "dot" }, hoverinfo: "skip" };
     const points = {
       x: side("predicted"), y: side("measured"), error_x: error("predicted"), error_y: error("measured"), mode: "markers", type: "scatter",
-      marker: { color: colour("--accent"), size: 8 }, text: known.map((one) => escaped(one.name)),
+      marker: { color: colour("--accent"), size }, text: known.map((one) => escaped(one.name)),
       hovertemplate: "%{text}<br>predicted %{x:.4g}, measured %{y:.4g}<extra></extra>",
     };
-    Plotly.react("prediction-chart", [diagonal, points], layout(
+    Plotly.react(id, [diagonal, points], layout(
       axis(`predicted ${data.metric}`, { nticks: 5 }), axis(`measured ${data.metric}`, { nticks: 5 })), paint);
   }
 
@@ -164,7 +193,9 @@
     drawShape();
     drawCurves();
     drawSearch();
+    drawShapes();
     drawPredictions();
+    drawAgreement();
   }
 
   buildLegend();
