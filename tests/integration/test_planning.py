@@ -1,0 +1,222 @@
+"""A study planned from noise to verdict on a real store, with trainings replaced by a formula that answers at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedsearch.commands.launch import _queue_noise
+from schedsearch.schedule import Cosine, Schedule, describe_curve
+from schedsearch.search.plan import Budget, Plan, make_plan
+from schedsearch.space import SearchSpace, load_space
+from schedsearch.store import NewStudy, Phase, RunResult, RunState, Store, Study, StudyState
+from schedsearch.workers.planner import Planner
+
+TOTAL = 120
+NOISE = 0.02
+
+
+@dataclass
+class Field:
+    """What is trained: a score for every curve, with noise that a seed shares among candidates."""
+
+    diverging: float = 3.0
+    crowned: str | None = None
+
+    def result(self, schedule: Schedule, seed: int, run_id: int) -> RunResult:
+        x = describe_curve(schedule.lrs(TOTAL, 10))
+        if x[2] > self.diverging:
+            return RunResult(RunState.DIVERGED, updates_done=7, diverged_at=7, initial_loss=2.3, duration_s=1.0)
+        common = np.random.default_rng(seed).normal() * 0.7
+        own = np.random.default_rng([seed, run_id]).normal() * 0.7
+        score = 1.0 + 0.6 * (x[0] - 1.2) ** 2 + 0.2 * (x[6] + 1.6) ** 2 + NOISE * (common + own)
+        bonus = 0.3 if schedule.decay.kind == self.crowned else 0.0
+        return RunResult(
+            RunState.COMPLETED, score - bonus, score - bonus + 0.01, TOTAL, initial_loss=2.3, duration_s=1.0
+        )
+
+
+def write_study(store: Store, name: str, budget: Budget, space: SearchSpace, **more: Any) -> Study:
+    incumbent = more.pop("incumbent", None)
+    plan = make_plan(
+        budget,
+        space,
+        total_updates=TOTAL,
+        baselines=len(space.baselines) + (incumbent is not None),
+        noise_seeds=3,
+        confirm_seeds=4,
+    )
+    new = NewStudy(
+        name=name, task="digits", task_options={}, task_fingerprint="f" * 16, metric="loss", direction="minimize",
+        space_name=space.name, space_version=space.version, space=space.to_dict(), strategy="curve", seed=0,
+        total_updates=TOTAL, updates_per_epoch=10, plan=plan.to_dict(), code_version="0", optuna_study=name,
+        budget={**budget.to_dict(), "incumbent": incumbent, "optimizer": "adamw", "batch_size": 32, **more},
+    )  # fmt: skip
+    study = store.create_study(new)
+    _queue_noise(store, study, space, plan)
+    return study
+
+
+def serve(store: Store, study: Study, field: Field, *, forgetful: bool = False) -> Study:
+    """Train and plan until the study ends; a forgetful worker starts anew for every step."""
+    planner = Planner(store, study, "worker")
+    for _ in range(2000):
+        claim = store.claim("worker", lease_s=60, device="cpu", study_id=study.id)
+        if claim is not None:
+            store.finish(claim, field.result(claim.candidate.schedule, claim.seed, claim.run_id), [])
+            continue
+        if store.study(study.name).state is not StudyState.RUNNING:
+            return store.study(study.name)
+        planner = Planner(store, study, "worker") if forgetful else planner
+        assert planner.step()
+    raise AssertionError("the study never ended")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'study.db'}") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Study]]:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    with Store.open(f"sqlite:///{tmp_path_factory.mktemp('planning') / 'study.db'}") as opened:
+        study = write_study(opened, "whole", Budget(trials=16), space)
+        yield opened, serve(opened, study, Field())
+
+
+def test_every_phase_stays_within_the_plan(done: tuple[Store, Study]) -> None:
+    store, study = done
+    assert (study.state, study.phase) == (StudyState.FINISHED, Phase.CONFIRM)
+    plan = Plan.from_dict(study.plan)
+    count = {phase: len(store.runs(study.id, phase=phase)) for phase in Phase}
+    assert count[Phase.NOISE] == plan.noise_seeds
+    assert count[Phase.SEARCH] == plan.search_runs
+    assert count[Phase.RACE] <= plan.most_race_runs
+    assert count[Phase.CONFIRM] <= plan.most_confirm_runs
+
+
+def test_phases_share_no_seed_and_finalists_share_all(done: tuple[Store, Study]) -> None:
+    store, study = done
+    seeds = {phase: {run.seed for run in store.runs(study.id, phase=phase)} for phase in Phase}
+    assert sum(map(len, seeds.values())) == len(set.union(*seeds.values()))
+    confirm = store.runs(study.id, phase=Phase.CONFIRM)
+    assert {(run.candidate_id, run.seed) for run in confirm} == {
+        (candidate, seed) for candidate in {run.candidate_id for run in confirm} for seed in seeds[Phase.CONFIRM]
+    }
+
+
+def test_free_shapes_are_searched_one_is_raced_briefly_and_confirmed(done: tuple[Store, Study]) -> None:
+    store, study = done
+    free = {one.id for one in store.candidates(study.id) if one.kind == "freeform"}
+    runs = {phase: [run for run in store.runs(study.id, phase=phase) if run.candidate_id in free] for phase in Phase}
+    assert len(free) == len(runs[Phase.SEARCH]) == 2
+    assert [run.round for run in runs[Phase.RACE]] == [0, 0]
+    assert len({run.candidate_id for run in runs[Phase.CONFIRM]}) == 1
+    last_search = max(run.id for run in store.runs(study.id, phase=Phase.SEARCH) if run.candidate_id not in free)
+    assert min(run.id for run in runs[Phase.SEARCH]) > last_search
+
+
+def test_the_verdict_names_every_role_and_never_recommends_the_free_shape(done: tuple[Store, Study]) -> None:
+    store, study = done
+    verdict = store.verdict(study.id)
+    assert verdict is not None
+    roles = [one.role for one in verdict.standings]
+    assert roles.count("winner") == 1
+    assert roles.count("free shape") == 1
+    assert roles.count("baseline") >= 2
+    free = next(one for one in verdict.standings if one.role == "free shape")
+    assert not free.is_recommended
+    assert not free.is_tied
+    assert "spline" not in {one.answer for one in verdict.answers}
+    assert {one.against_id for one in verdict.comparisons} >= {free.candidate_id}
+    assert verdict.details["shape"]["free_id"] == free.candidate_id
+    assert verdict.details["shape"]["sentence"] in verdict.text
+
+
+def test_the_verdict_keeps_what_a_report_needs(done: tuple[Store, Study]) -> None:
+    store, study = done
+    verdict = store.verdict(study.id)
+    assert verdict is not None
+    details = verdict.details
+    assert details["held_fixed"] == {"optimizer": "adamw", "batch_size": 32}
+    assert details["versions"].keys() >= {"torch", "optuna", "python"}
+    assert {one["candidate_id"] for one in details["predictions"]} == {one.candidate_id for one in verdict.standings}
+    model = details["model"]
+    assert len(model["points"]) == len(store.runs(study.id, phase=Phase.SEARCH)) + 3
+    assert {one["arm"] for one in model["arms"]} == {arm.label for arm in SearchSpace.from_dict(study.space).arms}
+    assert sum(model["features"].values()) == pytest.approx(1.0, abs=1e-4)
+    assert model["trust"]["left_out"] > 0.5
+    assert model["sentence"] in verdict.text
+
+
+def test_the_model_is_checked_as_it_goes(done: tuple[Store, Study]) -> None:
+    store, study = done
+    checks = store.model_checks(study.id)
+    assert len(checks) >= 3
+    assert [one.runs for one in checks] == sorted({one.runs for one in checks})
+    assert checks[-1].rank_agreement is not None
+    assert checks[-1].rank_agreement > 0.5
+
+
+def test_a_worker_that_forgets_everything_between_steps_changes_nothing_but_time(
+    done: tuple[Store, Study], store: Store
+) -> None:
+    told, study = done
+    space = SearchSpace.from_dict(study.space)
+    again = serve(store, write_study(store, "again", Budget(trials=16), space), Field(), forgetful=True)
+    first = [(run.phase, run.seed, run.round) for run in told.runs(study.id)]
+    assert [(run.phase, run.seed, run.round) for run in store.runs(again.id)] == first
+    before, after = told.candidates(study.id), store.candidates(again.id)
+    assert [one.schedule for one in before] == [one.schedule for one in after]
+
+
+def test_the_users_own_schedule_is_confirmed_and_the_free_arm_asks_for_nothing_extra(store: Store) -> None:
+    space = load_space("modern").with_base_lr(0.001, 3.0)
+    incumbent = Schedule(0.05, Cosine()).to_dict()
+    study = write_study(store, "own", Budget(trials=8), space, incumbent=incumbent)
+    serve(store, study, Field(crowned="spline"))
+    verdict = store.verdict(study.id)
+    assert verdict is not None
+    assert [one.role for one in verdict.standings].count("incumbent") == 1
+    assert "free shape" not in {one.role for one in verdict.standings}
+    assert "freeform" not in {one.kind for one in store.candidates(study.id)}
+    chosen = next(one for one in verdict.answers if one.question == "decay" and one.is_chosen)
+    assert chosen.answer == "spline"  # an arm like any other here
+
+
+def test_a_study_starts_from_an_earlier_one(store: Store) -> None:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    serve(store, write_study(store, "earlier", Budget(trials=8), space), Field())
+    study = serve(store, write_study(store, "later", Budget(trials=4), space, warm_start="earlier"), Field())
+    verdict = store.verdict(study.id)
+    assert verdict is not None
+    (name, agreement), = verdict.details["model"]["earlier"].items()
+    assert name == "earlier"
+    assert 0 < agreement < 1
+
+
+def test_a_study_in_which_all_diverge_fails_in_words(store: Store) -> None:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    study = serve(store, write_study(store, "lost", Budget(trials=4), space), Field(diverging=-9.0))
+    assert study.state is StudyState.FAILED
+    assert study.reason == "No run of the search reached its horizon."
+
+
+def test_a_verdict_needs_a_confirmed_run(store: Store) -> None:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    study = write_study(store, "late", Budget(trials=4), space)
+
+    class Late(Field):
+        def result(self, schedule: Schedule, seed: int, run_id: int) -> RunResult:
+            found = super().result(schedule, seed, run_id)
+            lost = replace(found, state=RunState.DIVERGED, score=None, test_score=None, diverged_at=3)
+            return lost if seed >= 1000 else found
+
+    ended = serve(store, study, Late())
+    assert ended.state is StudyState.FAILED
+    assert ended.reason == "No run of the confirmation reached its horizon."
