@@ -81,7 +81,10 @@ def _thin_arms(runs_by_arm: Mapping[str, int]) -> list[str]:
 def _weak_model(trust: Trust | None) -> list[str]:
     if trust is None or not trust.explains_little:
         return []
-    return [f"{trust.sentence} More runs may find a better schedule."]
+    return [
+        f"The curve model explains little here (it ranks runs that it has not seen at {trust.left_out:.2f}): "
+        "more runs may find a better schedule."
+    ]
 
 
 def _seeds(standings: Collection[Standing], given: Circumstances) -> list[str]:

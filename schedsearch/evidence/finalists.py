@@ -18,8 +18,9 @@ class Finalist:
     role: "winner" (of the race: at most one), "runner-up", "baseline", "incumbent" or "free shape" (a yardstick: never
     recommended, no answer to a question). complexity: sorts simple before complicated. scores: seed -> score in the
     metric's units, None where the run diverged. test_scores: the same for the held-out test split, where the task has
-    one. description: the schedule in a line; the label stands in where empty. left_race: it did not last to the end of
-    the race, which is evidence against it that the confirmation's few seeds may not repeat.
+    one. label: a baseline's name (`incumbent` for the user's own schedule), or the description again. description: the
+    schedule in a line; the label stands in where empty. left_race: it did not last to the end of the race, which is
+    evidence against it that the confirmation's few seeds may not repeat.
     """
 
     candidate_id: int
@@ -36,13 +37,13 @@ class Finalist:
     @property
     def name(self) -> str:
         """What people call it: `warm-up + cosine` for the label `warmup_cosine`."""
-        return spoken(self.label) if self.role in FIXED_ROLES else self.label
+        return spoken(self.label)
 
     @property
     def words(self) -> str:
-        """The schedule in a line; a baseline with its name behind."""
-        if self.description and self.role in FIXED_ROLES and self.label != self.description:
-            kind = "your own schedule" if self.role == "incumbent" else f"the {self.name} baseline"
+        """The schedule in a line; a baseline (whatever its role became) with its name behind."""
+        if self.description and self.label != self.description:
+            kind = "your own schedule" if self.label == "incumbent" else f"the {self.name} baseline"
             return f"{self.description} ({kind})"
         return self.description or self.label
 

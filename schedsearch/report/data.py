@@ -16,7 +16,7 @@ from schedsearch.store import Phase, Run, RunState, Store, Study
 
 MEANINGS = {
     Phase.NOISE: "one baseline on several seeds: how much do results scatter?",
-    Phase.SEARCH: "candidates of every arm, one seed each, proposed by one model over all curves",
+    Phase.SEARCH: "candidates of every arm, and every baseline's base LR, one seed each",
     Phase.RACE: "the champion of every answer on fresh seeds; it only picks",
     Phase.CONFIRM: "the finalists and baselines on other fresh seeds: the only batch that is reported",
 }

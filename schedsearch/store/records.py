@@ -81,7 +81,7 @@ class Study(NewStudy):
 
 @dataclass(frozen=True)
 class NewCandidate:
-    """A schedule to be tried. kind: search, baseline, incumbent or champion; trial_number: Optuna's, if it asked."""
+    """A schedule to be tried. kind: search, baseline, incumbent, champion, freeform; trial_number: Optuna's, if any."""
 
     kind: str
     label: str | None
@@ -177,7 +177,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class StandingRow:
-    """One finalist of the confirmation. role: winner, runner-up, baseline or incumbent. Intervals are 95 %."""
+    """One finalist of the confirmation. role: winner, runner-up, baseline, incumbent, free shape. 95 % intervals."""
 
     candidate_id: int
     role: str

@@ -192,7 +192,7 @@ class _Builder:
             own = [run for run in self.runs if run.candidate_id == one and run.phase is Phase.CONFIRM]
             found.append(
                 Finalist(
-                    one, candidate.label or candidate.arm, role, candidate.schedule.base_lr,
+                    one, candidate.label or candidate.schedule.describe(), role, candidate.schedule.base_lr,
                     answers_of(candidate.schedule), complexity(candidate.schedule),
                     {run.seed: run.score for run in own}, {run.seed: run.test_score for run in own},
                     candidate.schedule.describe(),

@@ -293,6 +293,8 @@ def test_baselines_are_told_apart_in_one_sentence() -> None:
 def test_a_recommended_baseline_is_called_by_its_name() -> None:
     found = verdict(finalist(1, A, role="baseline", label="warmup_cosine", description="linear warm-up 5 %, cosine"))
     assert found.text.startswith("Use linear warm-up 5 %, cosine (the warm-up + cosine baseline): loss 1.005")
+    found = verdict(finalist(1, A, role="winner", label="incumbent", description="cosine to 0"))
+    assert found.text.startswith("Use cosine to 0 (your own schedule): loss 1.005")
 
 
 FREE = {"role": "free shape", "answers": answers(decay="spline"), "complexity": (0,)}
