@@ -10,10 +10,7 @@ from report_example import Example, example_rows
 from schedsearch.report.data import assemble
 from schedsearch.report.html import render_report
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 CHARTS = ("shape", "lr-chart", "learning-chart", "shape-chart", "search-chart", "left-out-chart", "prediction-chart",
           "agreement-chart")  # fmt: skip
