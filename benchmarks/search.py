@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     running.add_argument("--problems", default=",".join(names()), help="names, comma separated")
     running.add_argument("--methods", default=",".join(METHODS), help="names, comma separated")
     running.add_argument("--seeds", default="", help="how many search seeds, or first:last+1 (default: 20 or 8)")
-    running.add_argument("--quick", action="store_true", help="a look: A and digits, 2 seeds, 24 runs; nothing is written")
+    running.add_argument("--quick", action="store_true", help="a look at A and digits; nothing is written")
     commands.add_parser("report", help="write results/search.md")
     options = parser.parse_args(arguments)
     if options.command == "report":

@@ -1,0 +1,30 @@
+"""The machine and the versions that a result was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("numpy", "scipy", "torch", "botorch", "optuna", "smac", "ConfigSpace")
+
+
+def about_machine() -> str:
+    """One sentence: processor, cores, Python and packages."""
+    packages = ", ".join(f"{name} {known}" for name in PACKAGES if (known := _version(name)))
+    return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}."
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or "unknown processor"
