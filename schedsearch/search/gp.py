@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ Array = NDArray[np.float64]
 MOST_ITERATIONS = 40
 SMALLEST_NOISE = 1e-5
 JITTER = 1e-9
+Entry = TypeVar("Entry", np.intp, np.float64)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Posterior:
     agreement: one number a row, 1 for this study's own runs; rows of another study share theirs, the correlation of
     its function with this study's, in [0, 1]. source: the study of each row, 0 for this one. Rows of different studies
     covary by the product of their agreements, as if every study showed this one's function and something of its own.
-    Left out, all rows are this study's. Whatever is predicted is this study's function.
+    more_noise: the variance that a row has on top of the usual noise, 0 for this study's own. Left out, all rows are
+    this study's. Whatever is predicted is this study's function.
     """
 
     x: Array
@@ -77,6 +80,7 @@ class Posterior:
     hyper: Hyperparameters
     source: NDArray[np.intp] | None = None
     agreement: Array | None = None
+    more_noise: Array | None = None
 
     @cached_property
     def own(self) -> NDArray[np.bool_]:
@@ -90,7 +94,8 @@ class Posterior:
         if self.source is not None and self.agreement is not None:
             same = self.source[:, None] == self.source
             covariance = np.where(same, covariance, covariance * np.outer(self.agreement, self.agreement))
-        covariance[np.diag_indices_from(covariance)] += self.hyper.noise + JITTER
+        noise = self.hyper.noise + JITTER
+        covariance[np.diag_indices_from(covariance)] += noise if self.more_noise is None else noise + self.more_noise
         return np.asarray(cholesky(covariance, lower=True, check_finite=False), dtype=np.float64)
 
     def covariances(self, x: Array) -> Array:
@@ -146,8 +151,15 @@ class Posterior:
         """The process with further points taken at their posterior mean: what pending runs are filled in with."""
         if len(x) == 0:
             return self
-        more = replace(self, x=np.vstack([self.x, x]), y=np.concatenate([self.y, self.mean(x)]))
-        if self.source is None or self.agreement is None:
-            return more
-        source = np.concatenate([self.source, np.zeros(len(x), dtype=np.intp)])
-        return replace(more, source=source, agreement=np.concatenate([self.agreement, np.ones(len(x))]))
+        return replace(
+            self,
+            x=np.vstack([self.x, x]),
+            y=np.concatenate([self.y, self.mean(x)]),
+            source=_longer(self.source, len(x), 0),
+            agreement=_longer(self.agreement, len(x), 1.0),
+            more_noise=_longer(self.more_noise, len(x), 0.0),
+        )
+
+
+def _longer(column: NDArray[Entry] | None, count: int, value: float) -> NDArray[Entry] | None:
+    return None if column is None else np.concatenate([column, np.full(count, value, dtype=column.dtype)])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import TrialState
 
@@ -39,12 +40,9 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
     return storage
 
 
-def _sampler(
-    strategy: str, space: SearchSpace, total_updates: int, updates_per_epoch: int, seed: int
-) -> optuna.samplers.BaseSampler:
-    if strategy == "joint":
-        return optuna.samplers.TPESampler(seed=seed)
-    return CurveSampler(space, total_updates, updates_per_epoch=updates_per_epoch, seed=seed)
+def _joint_sampler(seed: int, number: int) -> optuna.samplers.TPESampler:
+    """Optuna's own TPE, seeded anew for every trial: whoever asks next, in whichever process, repeats no draws."""
+    return optuna.samplers.TPESampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
 
 
 class History:
@@ -64,11 +62,16 @@ class History:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
-        self._sampler = _sampler(strategy, space, total_updates, updates_per_epoch, seed)
+        self._seed = seed
+        self._sampler = (
+            CurveSampler(space, total_updates, updates_per_epoch=updates_per_epoch, seed=seed)
+            if strategy == "curve"
+            else None
+        )
         self._study = optuna.create_study(
             storage=_storage(url),
             study_name=name,
-            sampler=self._sampler,
+            sampler=self._sampler or _joint_sampler(seed, 0),
             pruner=optuna.pruners.NopPruner(),
             direction=optuna.study.StudyDirection[direction.upper()],
             load_if_exists=True,
@@ -76,12 +79,14 @@ class History:
 
     def ask(self, count: int, observations: Sequence[Observation]) -> list[Asked]:
         """`count` new candidates, none of which repeats an earlier one. `observations`: curves run outside Optuna."""
-        if isinstance(self._sampler, CurveSampler):
+        if self._sampler is not None:
             self._sampler.observe(observations)
             self._sampler.plan_batch(self._study, count)
         return [self._ask_one() for _ in range(count)]
 
     def _ask_one(self) -> Asked:
+        if self._sampler is None:
+            self._study.sampler = _joint_sampler(self._seed, len(self._study.get_trials(deepcopy=False)))
         trial = self._study.ask()
         schedule = self._space.build(trial)
         return Asked(trial.number, dict(trial.params), schedule)

@@ -33,11 +33,10 @@ from optuna.trial import FrozenTrial, TrialState
 from schedsearch.search.model import Observation
 from schedsearch.search.pool import Describer
 from schedsearch.search.proposals import Proposer
-from schedsearch.search.trials import PLAN_ATTRIBUTE, TrialReader
+from schedsearch.search.trials import FIXED_ATTRIBUTE, PLAN_ATTRIBUTE, TrialReader
 from schedsearch.space import SearchSpace
 
 MOST_PLANS = 10_000
-FIXED_ATTRIBUTE = "fixed_params"
 
 
 class CurveSampler(BaseSampler):
@@ -46,9 +45,14 @@ class CurveSampler(BaseSampler):
     space: with a fixed range of the base LR. total_updates: the horizon. updates_per_epoch: needed by spaces that step
     once an epoch. seed: the same seed and history give the same candidates; None draws one. observations: curves that
     were run outside the study (the user's own schedule, baselines, earlier studies: those with their `source`).
-    startup: trials of the starting design. cost_aware: candidates are ranked by what they promise for each update that must be trained, for a trainer
-    that goes on from shared prefixes (`schedsearch.search.cost`); else by what they promise. One objective only.
-    Several threads may share a sampler; several processes may share a study.
+    startup: trials of the starting design. cost_aware: candidates are ranked by what they promise for each update that
+    must be trained, for a trainer that goes on from shared prefixes (`schedsearch.search.cost`); else by what they
+    promise. One objective only. Several threads may share a sampler; several processes may share a study.
+
+    Of Optuna's own tests of samplers (`optuna.testing`) it passes the basic ones and those for one objective. Those
+    for relative sampling ask `sample_relative` for parameters of a space that Optuna inferred: here a candidate is
+    planned from the `SearchSpace`, so there is no such space and nothing is sampled relatively. Several objectives are
+    refused.
     """
 
     def __init__(

@@ -3,8 +3,8 @@
 Every study's scores are standardised on their own. An earlier study's values are then laid over this study's by a
 line (offset and slope, drawn towards 0 and 1) through this study's results and what the earlier one expects at their
 curves. How far its function agrees with this one's is a correlation between 0 (its runs change nothing) and nearly 1
-(they count like own ones): the mean over AGREEMENTS after the marginal likelihood of the results. Length scales and
-noise are this study's.
+(they count like own ones): the mean over AGREEMENTS after the marginal likelihood of the results. Length scales are
+this study's; an earlier one's noise is its own, so that results which curves do not explain bend nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ Rows = NDArray[np.intp]
 AGREEMENTS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97)
 PRIOR_SHARES = (0.3, 0.15, 0.15, 0.15, 0.15, 0.1)
 FEWEST_OWN = 4
+MORE_NOISE = (0.0, 0.03, 0.1, 0.3, 1.0)
 LINE_PULL = 2.0
 SLOPES = (0.25, 4.0)
 FEWEST_LENT = 64
@@ -78,35 +79,46 @@ def joint_posterior(data: Latent, hyper: Hyperparameters) -> Posterior:
     """The posterior of this study's function after the runs of all studies."""
     if not data.source.any():
         return Posterior(data.x, data.y, hyper)
-    y, agreements = data.y.copy(), [1.0]
+    y, more_noise, agreement = data.y.copy(), np.zeros(len(data.y)), np.ones(len(data.y))
     for source in range(1, int(data.source.max()) + 1):
         rows = data.of(source)
-        y[rows] = _aligned(data, source, hyper)
-        agreements.append(_agreement(replace(data, y=y), source, hyper))
-    return Posterior(data.x, y, hyper, data.source, np.array(agreements)[data.source])
+        more_noise[rows] = _more_noise(data.at(rows), hyper)
+        lent = Posterior(data.x[rows], data.y[rows], hyper, more_noise=more_noise[rows])
+        y[rows] = _aligned(data.at(data.of(0)), lent)
+        agreement[rows] = _agreement(replace(data, y=y), source, hyper, more_noise)
+    return Posterior(data.x, y, hyper, data.source, agreement, more_noise)
 
 
-def _aligned(data: Latent, source: int, hyper: Hyperparameters) -> Array:
+def _more_noise(lent: Latent, hyper: Hyperparameters) -> float:
+    """The noise variance, on top of this study's, under which an earlier study's values are most likely: what curves
+    do not explain there must not bend this study's function."""
+    some = lent.at(spread_selection(lent.y, MOST_WEIGHED))
+    return max(
+        MORE_NOISE,
+        key=lambda more: Posterior(some.x, some.y, hyper, more_noise=np.full(len(some.y), more)).log_likelihood,
+    )
+
+
+def _aligned(own: Latent, lent: Posterior) -> Array:
     """The values of an earlier study, moved and stretched so that they meet this study's results."""
-    own, lent = data.at(data.of(0)), data.at(data.of(source))
-    expected = Posterior(lent.x, lent.y, hyper).mean(own.x)
+    expected = lent.mean(own.x)
     design = np.column_stack([np.ones_like(expected), expected])
     normal = design.T @ design + LINE_PULL * np.eye(2)
     offset, slope = np.linalg.solve(normal, design.T @ own.y + LINE_PULL * np.array([0.0, 1.0]))
     return np.asarray(offset + np.clip(slope, *SLOPES) * lent.y, dtype=np.float64)
 
 
-def _agreement(data: Latent, source: int, hyper: Hyperparameters) -> float:
+def _agreement(data: Latent, source: int, hyper: Hyperparameters, more_noise: Array) -> float:
     """The expected correlation of this study's function with an earlier one's; the prior's below FEWEST_OWN results."""
     shares = np.log(PRIOR_SHARES)
     if len(data.of(0)) >= FEWEST_OWN:
         rows = np.concatenate([_spread(data, one, MOST_WEIGHED) for one in (0, source)])
-        some = data.at(rows)
-        shares = shares + [_log_likelihood(some, agreement, hyper) for agreement in AGREEMENTS]
+        some, noise = data.at(rows), more_noise[rows]
+        shares = shares + [_log_likelihood(some, agreement, hyper, noise) for agreement in AGREEMENTS]
     likely = np.exp(shares - shares.max())
     return float(likely @ AGREEMENTS / likely.sum())
 
 
-def _log_likelihood(data: Latent, agreement: float, hyper: Hyperparameters) -> float:
+def _log_likelihood(data: Latent, agreement: float, hyper: Hyperparameters, more_noise: Array) -> float:
     rows = np.where(data.source == 0, 1.0, agreement)
-    return Posterior(data.x, data.y, hyper, data.source, rows).log_likelihood
+    return Posterior(data.x, data.y, hyper, data.source, rows, more_noise).log_likelihood

@@ -15,6 +15,7 @@ from schedsearch.errors import InvalidInput
 from schedsearch.search.pool import Describer, Params, Shape
 
 PLAN_ATTRIBUTE = "schedsearch:plan"
+FIXED_ATTRIBUTE = "fixed_params"  # Optuna's own, of an enqueued trial
 DIVERGED_ATTRIBUTE = "diverged"
 Key = frozenset[tuple[str, Any]]
 
@@ -105,6 +106,6 @@ class TrialReader:
 
 
 def _planned(trial: FrozenTrial) -> Mapping[str, Any]:
-    """What an unfinished trial runs: its plan, with what was really suggested so far."""
+    """What an unfinished trial runs: its plan or what was enqueued, with what was really suggested so far."""
     plan = trial.system_attrs.get(PLAN_ATTRIBUTE)
-    return {**(json.loads(plan) if plan else {}), **trial.params}
+    return {**(json.loads(plan) if plan else {}), **trial.system_attrs.get(FIXED_ATTRIBUTE, {}), **trial.params}
