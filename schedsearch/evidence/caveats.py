@@ -72,8 +72,9 @@ def _thin_arms(runs_by_arm: Mapping[str, int]) -> list[str]:
     if not thin:
         return []
     untried = sum(runs == 0 for runs in thin.values())
+    none = f" ({untried} none)" if untried else ""
     return [
-        f"{len(thin)} of {len(runs_by_arm)} arms have fewer than {FEWEST_RUNS_PER_ARM} searched runs ({untried} none); "
+        f"{len(thin)} of {len(runs_by_arm)} arms have fewer than {FEWEST_RUNS_PER_ARM} searched runs{none}; "
         "what is known of them comes from the curve model."
     ]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schedsearch.evidence import words
 from schedsearch.evidence.finalists import Finalist
 from schedsearch.evidence.intervals import Estimate, difference, mean_of, parts
-from schedsearch.evidence.race import shared_answers
-from schedsearch.evidence.scores import BySeed, badness, diverged, sign_of
+from schedsearch.evidence.race import far_behind, shared_answers
+from schedsearch.evidence.scores import BySeed, Scores, badness, diverged, sign_of
 from schedsearch.space import Question
 
 TITLES = {Question.WARMUP: "Warm-up", Question.DECAY: "Decay", Question.RESTARTS: "Restarts"}
@@ -55,15 +55,27 @@ class Side:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the confirmation is read: the sign of the metric, its name, whether pairs are used."""
+    """How the confirmation is read: the sign of the metric, its name, whether pairs are used; everybody's scores."""
 
     sign: float
     metric: str
     use_pairing: bool
+    scores: Scores = field(default_factory=dict)
 
     def between(self, one: Finalist, other: Finalist) -> Estimate | None:
         """mean(one) - mean(other)."""
         return self.between_scores(one.scores, other.scores)
+
+    def far_behind(self, one: Finalist, other: Finalist) -> bool:
+        """Whether it is worse than the other by more than the noise of all explains, whatever its own scatter."""
+        known = {one.candidate_id, other.candidate_id} <= self.scores.keys()
+        return known and far_behind(self.scores, self.sign, one.candidate_id, other.candidate_id)
+
+    def level(self, one: Finalist, other: Finalist) -> bool:
+        """Whether the two cannot be told apart: 0 is in the interval, and neither is far behind."""
+        gap = self.between(one, other)
+        far = self.far_behind(one, other) or self.far_behind(other, one)
+        return gap is not None and gap.holds_zero and not far
 
     def between_scores(self, one: BySeed, other: BySeed) -> Estimate | None:
         """mean(one) - mean(other)."""
@@ -127,7 +139,7 @@ def _result(side: Side, others: Sequence[Side], reading: Reading, *, chosen: boo
     gap = None if best is None else reading.between(side.speaker, best.speaker)
     mean, low, high = parts(mean_of(side.speaker.scores))
     change, change_low, change_high = parts(gap)
-    tie = best is not None and _is_tie(side, best, gap)
+    tie = best is not None and _is_tie(side, best, reading)
     return AnswerResult(
         question=side.question.value,
         answer=side.answer,
@@ -151,9 +163,9 @@ def _best(sides: Sequence[Side], reading: Reading) -> Side | None:
     return min(sides, key=lambda side: _rank(side.speaker, reading), default=None)
 
 
-def _is_tie(side: Side, other: Side, gap: Estimate | None) -> bool:
-    if gap is not None:
-        return gap.holds_zero
+def _is_tie(side: Side, other: Side, reading: Reading) -> bool:
+    if reading.between(side.speaker, other.speaker) is not None:
+        return reading.level(side.speaker, other.speaker)
     return diverged(side.speaker.scores) == diverged(other.speaker.scores)
 
 
@@ -171,6 +183,10 @@ def _sentence(side: Side, other: Side | None, gap: Estimate | None, reading: Rea
     if lead.value < 0:
         ahead = f"{other.answer} at its best is ahead by {words.with_interval(words.gain(gap, -reading.sign))}"
         return f"{head}, the simplest of those that tie with the winner; {ahead}."
+    if gap.holds_zero:
+        worse = f"{words.the(reading.metric)} is worse by {words.with_interval(lead)}"
+        lrs = f"at tuned base LRs {_both_lrs(side, other)}"
+        return f"{head}. {words.capital(_named(other))} {worse} and scatters far more between seeds, {lrs}."
     effect = f"{words.improves(reading.sign, reading.metric)} by {words.with_interval(lead)}"
     return f"{head}. {_subject(side)} {effect} {_against(side, other)}."
 

@@ -15,6 +15,7 @@ from schedsearch.evidence.scores import Scores, badness, covariance, diverged, f
 from schedsearch.space import Question
 
 CLEARLY = 0.95  # one-sided level of "behind the leader"
+BEYOND_NOISE = 0.9995  # one-sided level of "far behind"
 
 Answers = Mapping[int, Mapping[Question, str]]
 """Candidate id -> its answer to each question."""
@@ -41,6 +42,17 @@ def survivors(scores: Scores, direction: str, *, protected: Collection[int] = ()
         if one in protected
         or (bad[one] < inf and bad[one] - bad[leader] <= _margin(scores, one, leader, spread, freedom))
     ]
+
+
+def far_behind(scores: Scores, sign: float, one: int, other: int) -> bool:
+    """Whether one's mean is worse than the other's by more than the noise that all candidates share can explain.
+
+    A candidate of which a seed collapsed without diverging has an interval so wide that it ties with everybody. By the
+    noise of the others (t at BEYOND_NOISE) it is told apart all the same.
+    """
+    gap = badness(scores[one], sign) - badness(scores[other], sign)
+    spread, freedom = _common_noise(scores)
+    return 0 < gap < inf and gap > _margin(scores, one, other, spread, freedom, BEYOND_NOISE)
 
 
 def race_winner(scores: Scores, direction: str) -> int | None:
@@ -86,10 +98,12 @@ def shared_answers(one: Mapping[Question, str], other: Mapping[Question, str], q
     return count
 
 
-def _margin(scores: Scores, one: int, leader: int, spread: float, freedom: int) -> float:
+def _margin(
+    scores: Scores, one: int, leader: int, spread: float, freedom: int, level: float = CLEARLY
+) -> float:
     if spread == inf:
         return inf
-    return float(special.stdtrit(freedom, CLEARLY)) * spread * sqrt(1 / len(scores[one]) + 1 / len(scores[leader]))
+    return float(special.stdtrit(freedom, level)) * spread * sqrt(1 / len(scores[one]) + 1 / len(scores[leader]))
 
 
 def _common_noise(scores: Scores) -> tuple[float, int]:

@@ -71,18 +71,21 @@ def _against(recommended: Finalist, fixed: Sequence[Finalist], reading: Reading)
     known = [(one, words.gain(gap, reading.sign)) for one, gap in gaps if gap is not None]
     better = [_amount(one, gain) for one, gain in known if not gain.holds_zero and gain.value > 0]
     worse = [_amount(one, gain) for one, gain in known if not gain.holds_zero and gain.value < 0]
-    level = [f"{one.name} (lead {_inside(gain)})" for one, gain in known if gain.holds_zero]
+    level = [_lead(one, gain) for one, gain in known if gain.holds_zero and reading.level(one, recommended)]
+    wild = [_lead(one, gain) for one, gain in known if gain.holds_zero and not reading.level(one, recommended)]
     low, high = ("lower", "higher") if reading.sign > 0 else ("higher", "lower")
     its = f"its {reading.metric} is"
     parts = [f"{its} {low} than with {words.listed(better)}"] * bool(better)
     parts += [f"{its} {high} than with {words.listed(worse)}"] * bool(worse)
     parts += [f"it ties with {words.listed(level)}"] * bool(level)
+    parts += [f"too erratic between seeds for a useful interval: {words.listed(wild)}"] * bool(wild)
     return [f"Against the baselines, each at its own tuned base LR, {'; '.join(parts)}."] if parts else []
 
 
-def _inside(gain: Estimate) -> str:
-    """The interval without parentheses of its own: `0.007, 95 % -0.023 .. 0.038`."""
-    return words.with_interval(gain).replace(" (", ", ").rstrip(")")
+def _lead(one: Finalist, gain: Estimate) -> str:
+    """`cosine (lead 0.007, 95 % -0.023 .. 0.038)`."""
+    inside = words.with_interval(gain).replace(" (", ", ").rstrip(")")
+    return f"{one.name} (lead {inside})"
 
 
 def _amount(one: Finalist, gain: Estimate) -> str:

@@ -2,7 +2,8 @@
 
 The winner of the race was picked on other seeds, so its mean and its leads here are unbiased. It stays the leader
 unless another finalist beats it beyond doubt (p below .01 divided by the number of rivals: crowning whoever is ahead
-at 95 % overstated leads by .08 noise sd in simulation). Who is not clearly worse than the leader ties with it.
+at 95 % overstated leads by .08 noise sd in simulation; or the winner had a seed that collapsed). Who is not clearly
+worse than the leader ties with it; scatter of its own far beyond the noise of the others is no excuse.
 
 Of those that tie the simplest is recommended, but nobody whom the race had left behind: a few seeds more cannot undo
 what it saw (simulated with a spread of true values of .3 / 1 / 3 noise sd, that lowers the regret of the recommended
@@ -68,6 +69,7 @@ class Verdict:
     """What a study concludes. winner_id: the leader; tied_ids: it and everybody it cannot be told apart from.
 
     Intervals are 95 % each, not jointly. shape: the best named family against the free shape, where one was confirmed.
+    erratic_ids: those whose own scatter hides how far they are from the recommended one.
     `text`: the verdict in a few sentences, the conclusion first.
     """
 
@@ -80,6 +82,7 @@ class Verdict:
     tied_ids: tuple[int, ...]
     text: str
     shape: ShapeGap | None = None
+    erratic_ids: tuple[int, ...] = ()
 
 
 def decide(finalists: Sequence[Finalist], direction: str, *, use_pairing: bool, metric: str = "score") -> Verdict:
@@ -87,7 +90,8 @@ def decide(finalists: Sequence[Finalist], direction: str, *, use_pairing: bool, 
 
     Raises InvalidInput where there are no finalists, two with one id, or not one run that reached its horizon.
     """
-    reading = Reading(sign_of(direction), metric, use_pairing)
+    scores = {one.candidate_id: one.scores for one in finalists}
+    reading = Reading(sign_of(direction), metric, use_pairing, scores)
     named = [one for one in finalists if one.role != FREE_SHAPE]
     _require_scores(finalists, named)
     leader = _leader(named, reading)
@@ -104,6 +108,7 @@ def decide(finalists: Sequence[Finalist], direction: str, *, use_pairing: bool, 
         tied_ids=tuple(one.candidate_id for one in tied),
         text=verdict_text(named, leader, recommended, tied, shape, reading),
         shape=shape,
+        erratic_ids=tuple(one.candidate_id for one in finalists if _is_erratic(one, recommended, reading)),
     )
 
 
@@ -132,20 +137,30 @@ def _leader(finalists: Sequence[Finalist], reading: Reading) -> Finalist:
 
 def _clearly_better(one: Finalist, other: Finalist, reading: Reading, level: float) -> bool:
     gap = reading.between(one, other)
-    return gap is not None and gap.p_value is not None and gap.p_value < level and reading.sign * gap.value < 0
+    if gap is None or gap.p_value is None or reading.sign * gap.value >= 0:
+        return False
+    return gap.p_value < level or reading.far_behind(other, one)
 
 
 def _tied(finalists: Sequence[Finalist], leader: Finalist, reading: Reading) -> list[Finalist]:
     """The leader and everybody who is not clearly worse: the interval holds 0, or lies on the better side of it."""
-    gaps = [(one, reading.between(one, leader)) for one in finalists if one is not leader]
-    tied = [one for one, gap in gaps if gap is not None and (gap.holds_zero or reading.sign * gap.value < 0)]
-    return [leader, *tied]
+    return [leader, *(one for one in finalists if one is not leader and _keeps_up(one, leader, reading))]
+
+
+def _keeps_up(one: Finalist, leader: Finalist, reading: Reading) -> bool:
+    gap = reading.between(one, leader)
+    return gap is not None and (reading.level(one, leader) or reading.sign * gap.value < 0)
 
 
 def _recommended(tied: Sequence[Finalist], leader: Finalist, reading: Reading) -> Finalist:
     """The simplest of those that tie, the leader or one that lasted to the end of the race (or did not race)."""
     worthy = [one for one in tied if one is leader or not one.left_race]
     return min(worthy, key=lambda one: (*one.complexity, badness(one.scores, reading.sign)))
+
+
+def _is_erratic(one: Finalist, recommended: Finalist, reading: Reading) -> bool:
+    gap = None if one is recommended else reading.between(one, recommended)
+    return gap is not None and gap.holds_zero and not reading.level(one, recommended)
 
 
 def _standings(

@@ -21,9 +21,15 @@ def decimals_for(error: float | None, value: float) -> int:
 def with_interval(estimate: Estimate, *, unit: str = "95 % ") -> str:
     """`1.839 (95 % 1.821 .. 1.857)`; the interval is left out where there is none."""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.{decimals_for(None, estimate.value)}f}"
+        return number(estimate.value, decimals_for(None, estimate.value))
     places = decimals_for((estimate.high - estimate.low) / 2, estimate.value)
-    return f"{estimate.value:.{places}f} ({unit}{estimate.low:.{places}f} .. {estimate.high:.{places}f})"
+    return f"{number(estimate.value, places)} ({unit}{number(estimate.low, places)} .. {number(estimate.high, places)})"
+
+
+def number(value: float, places: int) -> str:
+    """With so many decimals; what rounds to zero has no sign."""
+    text = f"{value:.{places}f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def gain(estimate: Estimate, sign: float) -> Estimate:

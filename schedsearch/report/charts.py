@@ -22,7 +22,12 @@ def chart_data(data: ReportData, finalists: Sequence[FinalistView]) -> dict[str,
         ],
         "confirmed": None if recommended is None else _interval(recommended.score),
         "predictions": [
-            {"name": one.name, "predicted": _interval(one.predicted), "measured": _interval(one.measured)}
+            {
+                "name": one.name,
+                "erratic": one.is_erratic,
+                "predicted": _interval(one.predicted),
+                "measured": _interval(one.measured),
+            }
             for one in data.predictions
         ],
         "shape": None if data.shape is None else [data.shape.named.candidate_id, data.shape.free.candidate_id],

@@ -44,10 +44,15 @@ def finalist_facts(rows: StudyRows, verdict: Verdict) -> tuple[FinalistFacts, ..
     """Every finalist, best first."""
     gains = {one.against_id: one for one in verdict.comparisons if one.candidate_id == verdict.recommended_id}
     ordered = sorted(verdict.standings, key=lambda one: one.rank_position)
-    return tuple(_finalist(rows, one, gains.get(one.candidate_id)) for one in ordered)
+    erratic = verdict.details.get("erratic", ())
+    return tuple(
+        _finalist(rows, one, gains.get(one.candidate_id), erratic=one.candidate_id in erratic) for one in ordered
+    )
 
 
-def _finalist(rows: StudyRows, standing: StandingRow, gain: ComparisonRow | None) -> FinalistFacts:
+def _finalist(
+    rows: StudyRows, standing: StandingRow, gain: ComparisonRow | None, *, erratic: bool
+) -> FinalistFacts:
     candidate = rows.by_id[standing.candidate_id]
     own = rows.scores(Phase.CONFIRM).get(candidate.id, {})
     return FinalistFacts(
@@ -65,6 +70,7 @@ def _finalist(rows: StudyRows, standing: StandingRow, gain: ComparisonRow | None
         rank=standing.rank_position,
         is_recommended=standing.is_recommended,
         is_tied=standing.is_tied,
+        is_erratic=erratic,
         scores=tuple(sorted(own.items())),
         gain=None if gain is None else better_by(gain.difference, gain.ci_low, gain.ci_high, rows.sign),
         gain_is_paired=gain is not None and gain.paired,
@@ -106,10 +112,11 @@ def _metric(row: MeasurementRow, metric: str) -> float | None:
 def question_facts(rows: StudyRows, verdict: Verdict) -> tuple[QuestionFacts, ...]:
     """The three questions in the order in which they are decided."""
     by_question = {key: [one for one in verdict.answers if one.question == key] for key in TITLES}
-    return tuple(_question(rows, key, answers) for key, answers in by_question.items() if answers)
+    ties = verdict.details.get("ties", ())
+    return tuple(_question(rows, key, answers, tie=key in ties) for key, answers in by_question.items() if answers)
 
 
-def _question(rows: StudyRows, key: str, answers: Sequence[AnswerRow]) -> QuestionFacts:
+def _question(rows: StudyRows, key: str, answers: Sequence[AnswerRow], *, tie: bool) -> QuestionFacts:
     ordered = sorted(answers, key=lambda one: (not one.is_chosen, one.phase != "confirm", _badness(one, rows.sign)))
     chosen = ordered[0]
     known = chosen.difference is not None
@@ -118,6 +125,7 @@ def _question(rows: StudyRows, key: str, answers: Sequence[AnswerRow]) -> Questi
         chosen=chosen.answer,
         sentence=_without_title(chosen.sentence, f"{TITLES[key]}: {chosen.answer}"),
         gain=better_by(chosen.difference, chosen.diff_low, chosen.diff_high, rows.sign) if known else None,
+        is_tie=tie,
         answers=tuple(_answer(rows, one) for one in ordered),
     )
 
@@ -149,15 +157,21 @@ def prediction_facts(rows: StudyRows, verdict: Verdict) -> tuple[Prediction, ...
     `details["predictions"]`: a list of {"candidate_id", "mean", "low", "high"}, 95 % intervals, before confirmation.
     """
     measured = {one.candidate_id: one for one in verdict.standings}
+    erratic = verdict.details.get("erratic", ())
     given: list[Mapping[str, Any]] = list(verdict.details.get("predictions", ()))
     return tuple(
-        _prediction(rows, one, measured[one["candidate_id"]]) for one in given if one["candidate_id"] in measured
+        _prediction(rows, one, measured[one["candidate_id"]], erratic=one["candidate_id"] in erratic)
+        for one in given
+        if one["candidate_id"] in measured
     )
 
 
-def _prediction(rows: StudyRows, given: Mapping[str, Any], standing: StandingRow) -> Prediction:
+def _prediction(
+    rows: StudyRows, given: Mapping[str, Any], standing: StandingRow, *, erratic: bool
+) -> Prediction:
     return Prediction(
         name=name_of(rows.by_id[standing.candidate_id]),
         predicted=Interval(given.get("mean"), given.get("low"), given.get("high")),
         measured=Interval(standing.mean, standing.ci_low, standing.ci_high),
+        is_erratic=erratic,
     )

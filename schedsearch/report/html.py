@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from schedsearch.evidence import words
 from schedsearch.report import views
 from schedsearch.report.charts import chart_data
 from schedsearch.report.rows import better_by
@@ -110,12 +111,15 @@ def _environment(places: views.Places) -> Environment:
 
 def number(value: float | None, places: int) -> str:
     """With a real minus sign; an unknown one is a dash."""
-    return UNKNOWN if value is None or not isfinite(value) else f"{value:.{places}f}".replace("-", "−")
+    return UNKNOWN if value is None or not isfinite(value) else words.number(value, places).replace("-", "−")
 
 
 def signed(value: float | None, places: int) -> str:
-    """With its sign, also where it is plus."""
-    return UNKNOWN if value is None or not isfinite(value) else f"{value:+.{places}f}".replace("-", "−")
+    """With its sign, also where it is plus; what rounds to zero has none."""
+    if value is None or not isfinite(value):
+        return UNKNOWN
+    text = number(value, places)
+    return text if text.startswith("−") or float(text) == 0 else f"+{text}"
 
 
 def span(interval: Interval, places: int) -> str:

@@ -14,9 +14,8 @@ from schedsearch.store import Verdict
 MEANINGS = {
     "log_sum": "sum of all LRs: how far training can travel",
     "log_max": "largest LR: stability",
-    "log_startup": "mean LR of the first 2 %: the start",
 }
-MEMORY = "log_memory_"
+ARRIVAL, MEMORY = "log_arrival_", "log_memory_"
 
 
 def shape_facts(verdict: Verdict, finalists: Mapping[int, FinalistFacts]) -> ShapeFacts | None:
@@ -57,6 +56,9 @@ def meaning_of(feature: str) -> str:
     if feature.startswith(MEMORY):
         share = feature.removeprefix(MEMORY)
         return f"LR remembered at the end, over 1/{share} of the travel"
+    if feature.startswith(ARRIVAL):
+        share = feature.removeprefix(ARRIVAL)
+        return f"LR met at the start, over 1/{share} of the travel"
     return MEANINGS.get(feature, feature.replace("_", " "))
 
 

@@ -70,7 +70,7 @@ class VerdictFacts:
 class FinalistFacts:
     """A candidate of the confirmation. role: winner, runner-up, baseline, incumbent or free shape.
 
-    scores: (seed, None if diverged).
+    is_erratic: its own scatter hides how far it is from the recommended one. scores: (seed, None if diverged).
 
     gain: of the recommended schedule over this one, turned so that positive means that the recommended one is better;
     None for itself. lrs: the schedule, thinned; learning: the metric on the validation split, mean over seeds.
@@ -90,6 +90,7 @@ class FinalistFacts:
     rank: int
     is_recommended: bool
     is_tied: bool
+    is_erratic: bool
     scores: tuple[tuple[int, float | None], ...]
     gain: Interval | None
     gain_is_paired: bool
@@ -112,12 +113,14 @@ class AnswerFacts:
 
 @dataclass(frozen=True)
 class QuestionFacts:
-    """One of the three questions. gain: of the chosen answer over the best other one, positive is better."""
+    """One of the three questions. gain: of the chosen answer over the best other one, positive is better. is_tie: the
+    two cannot be told apart."""
 
     title: str
     chosen: str
     sentence: str
     gain: Interval | None
+    is_tie: bool
     answers: tuple[AnswerFacts, ...]
 
 
@@ -150,6 +153,7 @@ class Prediction:
     name: str
     predicted: Interval
     measured: Interval
+    is_erratic: bool = False
 
 
 @dataclass(frozen=True)

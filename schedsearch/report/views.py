@@ -155,19 +155,20 @@ def _verdict(facts: QuestionFacts) -> str:
         return "unasked"
     if facts.gain is None:
         return "diverged"
-    return "tie" if facts.gain.holds_zero else "clear"
+    return "tie" if facts.is_tie else "clear"
 
 
 def score_scale(data: ReportData) -> Scale | None:
-    """One scale for the scores of all finalists."""
-    values = [value for one in data.finalists for value in (one.score.low, one.score.high, one.score.value)]
+    """One scale for the scores of all finalists; an erratic one's interval is cut at its ends."""
+    steady = [one.score for one in data.finalists if not one.is_erratic]
+    values = [value for one in steady for value in (one.low, one.high, one.value)]
     dots = [score for one in data.finalists for _, score in one.scores]
     return robust_scale(dots, _sign(data), keep=values)
 
 
 def gain_scale(data: ReportData) -> Scale | None:
-    """One scale, 0 on it, for the leads over all finalists."""
-    gains = [one.gain for one in data.finalists if one.gain is not None]
+    """One scale, 0 on it, for the leads over all finalists; over an erratic one it is cut at the ends."""
+    gains = [one.gain for one in data.finalists if one.gain is not None and not one.is_erratic]
     values = [value for one in gains for value in (one.value, one.low, one.high)]
     return scale_of([*values, 0.0]) if gains else None
 
@@ -182,7 +183,7 @@ def finalist_views(data: ReportData, scores: Scale | None, gains: Scale | None) 
             bar=bar(one.score, scores),
             dots=() if scores is None else tuple(scores.at(score) for _, score in one.scores if score is not None),
             gain=bar(one.gain, gains),
-            tied=one.gain is not None and one.gain.value is not None and one.gain.holds_zero,
+            tied=one.gain is not None and one.gain.value is not None and one.gain.holds_zero and not one.is_erratic,
         )
         for one in data.finalists
     ]
@@ -190,7 +191,8 @@ def finalist_views(data: ReportData, scores: Scale | None, gains: Scale | None) 
 
 def arm_scale(data: ReportData) -> Scale | None:
     """One scale for all arms: the good end of the searched scores, and every confirmed interval."""
-    confirmed = [one.confirmed for one in data.arms if one.confirmed is not None]
+    erratic = {one.score for one in data.finalists if one.is_erratic}
+    confirmed = [one.confirmed for one in data.arms if one.confirmed is not None and one.confirmed not in erratic]
     kept = [value for one in confirmed for value in (one.low, one.high, one.value)]
     return robust_scale([score for one in data.arms for score in one.scores], _sign(data), keep=kept)
 

@@ -47,6 +47,8 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         "held_fixed": {key: desk.study.budget[key] for key in HELD_FIXED if desk.study.budget.get(key) is not None},
         "versions": {**{name: metadata.version(name) for name in LIBRARIES}, "python": platform.python_version()},
         "predictions": predicted,
+        "ties": [one.question for one in found.answers if one.is_chosen and one.is_tie],
+        "erratic": list(found.erratic_ids),
         "shape": None if found.shape is None else asdict(found.shape),
         "model": model,
     }

@@ -215,6 +215,8 @@ class _Builder:
             "held_fixed": dict(self.given.held_fixed),
             "versions": {"torch": "2.13.0", "optuna": "5.0.0", "python": "3.11.9"},
             "predictions": predictions,
+            "ties": [one.question for one in found.answers if one.is_chosen and one.is_tie],
+            "erratic": list(found.erratic_ids),
             "shape": None if found.shape is None else asdict(found.shape),
             "model": self.model(found),
         }

@@ -346,6 +346,34 @@ def test_a_space_with_a_free_arm_compares_its_winner_with_the_best_named() -> No
     assert (found.shape.named_id, found.shape.free_id) == (2, 1)
 
 
+WILD = [1.01, 1.03, 0.98, 3.4, 1.0, 1.02]  # one seed collapsed
+
+
+def test_a_collapsed_seed_is_no_shelter() -> None:
+    found = verdict(
+        finalist(9, A, role="winner", answers=answers("yes")),
+        finalist(5, [v + 0.2 for v in A], role="baseline", answers=answers("yes")),
+        finalist(2, WILD, role="baseline", label="cosine"),
+        finalist(6, B, role="baseline", answers=answers("yes")),
+    )
+    row = comparison(found, 9, 2)
+    assert row.ci_low < 0 < row.ci_high
+    assert (found.recommended_id, found.is_tie, found.erratic_ids) == (9, False, (2,))
+    assert not standing(found, 2).is_tied
+    assert "too erratic between seeds for a useful interval: cosine (lead 0.4, 95 % -0.6 .. 1.4)" in found.text
+    assert not chosen(found, "warmup").is_tie
+    assert "Without warm-up the loss is worse by 0.4 (95 % -0.6 .. 1.4) and" in chosen(found, "warmup").sentence
+    assert "scatters far more between seeds" in chosen(found, "warmup").sentence
+
+
+def test_a_winner_with_a_collapsed_seed_does_not_stay_the_leader() -> None:
+    found = verdict(
+        finalist(1, WILD, role="winner"), finalist(2, A), finalist(3, [v + 0.1 for v in A]), finalist(4, B)
+    )
+    assert found.winner_id == 2
+    assert not standing(found, 1).is_tied
+
+
 def test_answers_seen_only_earlier_are_listed_without_claims() -> None:
     seen = [finalist(1, [1.0], answers=answers("yes")), finalist(2, [0.9], answers=answers("yes")), finalist(3, [2.0])]
     rows = unconfirmed_answers(seen, "minimize", phase="search", confirmed={("decay", "cosine"), ("restarts", "no")})

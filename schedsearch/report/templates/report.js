@@ -138,7 +138,13 @@
       array: known.map((one) => (one[key].high ?? one[key].value) - one[key].value),
       arrayminus: known.map((one) => one[key].value - (one[key].low ?? one[key].value)),
     });
-    const all = [...side("predicted"), ...side("measured")], low = Math.min(...all), high = Math.max(...all);
+    const steady = known.filter((one) => !one.erratic);
+    const all = steady.flatMap((one) => [one.predicted.value, one.measured.value]), low = Math.min(...all), high = Math.max(...all);
+    const range = (key) => {
+      const ends = steady.flatMap((one) => [one[key].low ?? one[key].value, one[key].high ?? one[key].value, one[key].value]);
+      const room = 0.04 * (Math.max(...ends) - Math.min(...ends) || 1);
+      return [Math.min(...ends) - room, Math.max(...ends) + room];
+    };
     const diagonal = { x: [low, high], y: [low, high], mode: "lines", line: { color: colour("--quiet"), width: 1, dash: "dot" }, hoverinfo: "skip" };
     const points = {
       x: side("predicted"), y: side("measured"), error_x: error("predicted"), error_y: error("measured"), mode: "markers", type: "scatter",
@@ -146,7 +152,7 @@
       hovertemplate: "%{text}<br>predicted %{x:.4g}, measured %{y:.4g}<extra></extra>",
     };
     Plotly.react(id, [diagonal, points], layout(
-      axis(`predicted ${data.metric}`, { nticks: 5 }), axis(`measured ${data.metric}`, { nticks: 5 })), paint);
+      axis(`predicted ${data.metric}`, { nticks: 5, range: range("predicted") }), axis(`measured ${data.metric}`, { nticks: 5, range: range("measured") })), paint);
   }
 
   function buildLegend() {
