@@ -23,7 +23,7 @@ BUILTIN = (
         "text of Python's own help topics, by character",
         "two-layer transformer",
         "adamw",
-        400,
+        300,
         "schedsearch.task.builtin.charlm:CharLM",
     ),
     TaskInfo(

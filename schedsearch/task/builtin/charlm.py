@@ -23,7 +23,7 @@ class CharLM(Task):
     """About 460,000 characters of 103 kinds (both vary with the Python version); a small transformer and AdamW."""
 
     base_lr_range = (0.001, 0.1)
-    total_updates = 400
+    total_updates = 300
     batch_size = 32
     optimizer = "adamw"
     weight_decay = 0.01
