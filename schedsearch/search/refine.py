@@ -28,7 +28,7 @@ COPIES = 4
 PARENTS = 3
 LR_STEP = 0.01
 LR_REACH = 0.3
-BOLD = [FEATURE_NAMES.index("log_max"), FEATURE_NAMES.index("log_startup")]
+BOLD = [FEATURE_NAMES.index("log_max"), FEATURE_NAMES.index("log_arrival_64")]
 BOLDER_DECADES = 1e-6
 
 

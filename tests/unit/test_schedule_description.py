@@ -35,10 +35,11 @@ def as_written(lrs):
     """The formulas of the design notes, one update at a time."""
     lrs = [float(lr) for lr in lrs]
     total, top = math.fsum(lrs), max(lrs)
-    early = lrs[: max(1, round(0.02 * len(lrs)))]
-    features = [math.log10(total), math.log10(top), math.log10(max(math.fsum(early) / len(early), FLOOR * top))]
-    for k in (2, 4, 8, 16, 32, 64, 128):
-        weights = [math.exp(-math.fsum(lrs[t + 1 :]) / (total / k)) for t in range(len(lrs))]
+    before = [math.fsum(lrs[:t]) for t in range(len(lrs))]
+    after = [math.fsum(lrs[t + 1 :]) for t in range(len(lrs))]
+    features = [math.log10(total), math.log10(top)]
+    for away, k in [*((before, k) for k in (4, 16, 64)), *((after, k) for k in (2, 4, 8, 16, 32))]:
+        weights = [math.exp(-one / (total / k)) for one in away]
         squares = math.fsum(w * lr * lr for w, lr in zip(weights, lrs, strict=True))
         mean = squares / math.fsum(w * lr for w, lr in zip(weights, lrs, strict=True))
         features.append(math.log10(max(mean, FLOOR * top)))
@@ -47,8 +48,8 @@ def as_written(lrs):
 
 def test_the_names():
     assert FEATURE_NAMES == (
-        "log_sum", "log_max", "log_startup", "log_memory_2", "log_memory_4", "log_memory_8", "log_memory_16",
-        "log_memory_32", "log_memory_64", "log_memory_128",
+        "log_sum", "log_max", "log_arrival_4", "log_arrival_16", "log_arrival_64", "log_memory_2", "log_memory_4",
+        "log_memory_8", "log_memory_16", "log_memory_32",
     )  # fmt: skip
 
 
@@ -72,21 +73,32 @@ def test_a_constant_by_hand():
 
 def test_two_updates_by_hand():
     features = describe_curve(np.array([1.0, 3.0]))
-    memories = [(w + 9) / (w + 3) for w in (math.exp(-3 * k / 4) for k in (2, 4, 8, 16, 32, 64, 128))]
-    np.testing.assert_allclose(10**features, [4.0, 3.0, 1.0, *memories], rtol=1e-12)
+    arrivals = [(1 + 9 * w) / (1 + 3 * w) for w in (math.exp(-1 * k / 4) for k in (4, 16, 64))]
+    memories = [(w + 9) / (w + 3) for w in (math.exp(-3 * k / 4) for k in (2, 4, 8, 16, 32))]
+    np.testing.assert_allclose(10**features, [4.0, 3.0, *arrivals, *memories], rtol=1e-12)
 
 
 def test_the_memories_look_at_ever_later_parts_of_a_decay():
     features = describe_curve(Schedule(1, Linear()).lrs(2000))
-    assert (np.diff(features[3:]) < 0).all()
+    assert (np.diff(features[5:]) < 0).all()
     held = describe_curve(Schedule(1, Wsd(0.05)).lrs(2000))
-    assert (held[3:] > features[3:]).all()
+    assert (held[5:] > features[5:]).all()
 
 
-def test_the_startup_is_the_first_two_percent():
-    lrs = Schedule(1, Constant(), Warmup("linear", 0.02, 0.5)).lrs(1000)
-    assert 10 ** describe_curve(lrs)[2] == pytest.approx(np.mean(lrs[:20]))
-    assert 10 ** describe_curve(lrs[:24])[2] == pytest.approx(lrs[0])
+def test_the_arrivals_look_at_ever_earlier_parts_of_a_warm_up():
+    features = describe_curve(Schedule(1, Constant(), Warmup("linear", 0.2, 0.01)).lrs(2000))
+    assert (np.diff(features[2:5]) < 0).all()
+    shorter = describe_curve(Schedule(1, Constant(), Warmup("linear", 0.05, 0.01)).lrs(2000))
+    assert (shorter[2:5] > features[2:5]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(CURVES)
+def test_playing_a_curve_backwards_swaps_arrival_and_memory(lrs):
+    forwards, backwards = describe_curve(lrs), describe_curve(lrs[::-1])
+    both = {name: index for index, name in enumerate(FEATURE_NAMES)}
+    for k in (4, 16):
+        assert forwards[both[f"log_arrival_{k}"]] == pytest.approx(backwards[both[f"log_memory_{k}"]], abs=1e-11)
 
 
 SAME = [
@@ -116,12 +128,11 @@ def test_a_factor_shifts_every_feature_by_its_logarithm(case, factor):
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases, st.integers(1, 30))
-def test_zeros_at_the_end_neither_train_nor_remember(case, zeros):
+@given(cases, st.integers(0, 30), st.integers(1, 30))
+def test_zeros_neither_train_nor_remember(case, place, zeros):
     lrs = case.schedule.lrs(*case.arguments)
-    without, padded = describe_curve(lrs), describe_curve(np.append(lrs, np.zeros(zeros)))
-    others = [index for index, name in enumerate(FEATURE_NAMES) if name != "log_startup"]
-    np.testing.assert_allclose(padded[others], without[others], atol=1e-12)
+    padded = np.insert(lrs, min(place, len(lrs)), np.zeros(zeros))
+    np.testing.assert_allclose(describe_curve(padded), describe_curve(lrs), atol=1e-11)
 
 
 EDGES = {
