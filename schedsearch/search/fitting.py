@@ -6,7 +6,8 @@ The one module that imports torch and BoTorch, and so itself imported by the fir
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ Array = NDArray[np.float64]
 def most_probable(x: Array, y: Array, priors: Priors, start: Hyperparameters) -> Hyperparameters:
     """The hyperparameters after latent values y (n,) at features x (n, F), n >= 1, searched from `start`."""
     model = _model(x, y, priors, start)
-    with warnings.catch_warnings():
+    with _one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stopping after MOST_ITERATIONS is meant
         fit_gpytorch_mll_scipy(
             ExactMarginalLogLikelihood(model.likelihood, model), options={"maxiter": MOST_ITERATIONS}
@@ -44,6 +45,17 @@ def most_probable(x: Array, y: Array, priors: Priors, start: Hyperparameters) ->
         float(model.likelihood.noise.detach().squeeze()),
         float(model.mean_module.constant.detach()),
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices of a few hundred rows gain nothing from threads, which cost seconds where cores are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _model(x: Array, y: Array, priors: Priors, start: Hyperparameters) -> SingleTaskGP:

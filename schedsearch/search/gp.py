@@ -3,7 +3,7 @@
 Kernel: s (1 + r + r^2 / 3) exp(-r), r = sqrt(5) |(a - b) / lengthscales| (Matern 5/2), plus noise on the diagonal and
 a constant mean. BoTorch's SingleTaskGP maximizes the marginal likelihood times the priors (`fitting`); predictions from
 there on are closed forms of one Cholesky factor, which a pool of thousands of candidates needs to be cheap. torch is
-imported by the first fit. The number of threads is the caller's business.
+imported by the first fit, which takes one thread.
 """
 
 from __future__ import annotations

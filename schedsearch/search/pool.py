@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Params = Mapping[str, Any]
 
 DESCRIBED_UPDATES = 512
+SAME_LOG = 1e-12
 LOG_SUM = FEATURE_NAMES.index("log_sum")
 
 
@@ -75,7 +76,7 @@ class Describer:
     def params(self, shape: Shape, log_lr: float) -> dict[str, Any]:
         """The parameters of this shape at this base LR; its own base LR stays exactly what it was."""
         own = shape.params["base_lr"]
-        return {**shape.params, "base_lr": own if log10(own) == log_lr else self.base_lr(log_lr)}
+        return {**shape.params, "base_lr": own if abs(log10(own) - log_lr) < SAME_LOG else self.base_lr(log_lr)}
 
     def base_lr(self, log_lr: float) -> float:
         """The base LR of this log10, never outside the range by rounding."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import log10
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ NEAR_CENTRE = 0.7
 PLAIN_SHARE = 0.06
 MOST_PLAIN_SHARE = 0.5
 TRUSTED_AGREEMENT = 0.5
-WARM_STARTUP, LENT_PER_START = 4, 4
+WARM_STARTUP, FEWEST_LENT = 4, 12
 PENDING_PER_RESULT = 1 / 3
 FEWEST_GUESSES = 4
 POOL, NEIGHBOUR, CHOICE, MOVE = 11, 12, 13, 14
@@ -88,8 +89,9 @@ class Proposer:
         proposals: list[dict[str, Any]] = []
         search: _Search | None = None
         evidence = _evidence(past, extra, direction)
+        startup = self._startup(evidence) if numbers[0] < self.startup else self.startup
         for number in numbers:
-            if number < self._startup(evidence) or len(evidence.values) < FEWEST_RESULTS:
+            if number < startup or len(evidence.values) < FEWEST_RESULTS:
                 params = self._fresh(number, taken)
             else:
                 search = search or self._search(past, evidence, extra, numbers)
@@ -99,8 +101,10 @@ class Proposer:
         return proposals
 
     def _startup(self, evidence: Evidence) -> int:
-        """How many trials the starting design has: fewer where an earlier study's runs teach the model already."""
-        return min(self.startup, max(WARM_STARTUP, self.startup - evidence.lent // LENT_PER_START))
+        """How many trials the starting design has: fewer where an earlier study agrees, and so teaches the model."""
+        if evidence.lent < FEWEST_LENT or self.startup <= WARM_STARTUP:
+            return self.startup
+        return WARM_STARTUP if any(self.model(evidence).agreements.values()) else self.startup
 
     def _fresh(self, number: int, taken: set[Key]) -> dict[str, Any]:
         """Candidate `number` of the starting design, or another in its place when it was asked for before."""
@@ -262,7 +266,7 @@ def neighbours(describer: Describer, parents: Sequence[Candidate], count: int, r
     if not pairs:
         return Pool([], np.empty(0, dtype=np.intp), np.empty(0))
     shapes = [shape for shape, _ in pairs]
-    own = np.log10([shape.params["base_lr"] for shape in shapes])
+    own = np.array([log10(shape.params["base_lr"]) for shape in shapes])  # as in Candidate, to the last digit
     bold = np.array([one.log_lr - one.shape.log_scale + shape.log_scale for shape, one in pairs])
     bold = bold + BOLDNESS_SPREAD * rng.standard_normal(len(bold))
     return Pool.of(shapes, np.column_stack([own, reflected(bold, describer.log_range)]))

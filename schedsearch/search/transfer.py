@@ -19,8 +19,9 @@ from schedsearch.search.gp import Hyperparameters, Posterior
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-AGREEMENTS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97)
-PRIOR_SHARES = (0.3, 0.15, 0.15, 0.15, 0.15, 0.1)
+AGREEMENTS = (0.0, 0.5, 0.8, 0.9, 0.97)
+PRIOR_SHARES = (0.4, 0.15, 0.15, 0.15, 0.15)
+FAINTEST = 0.4
 FEWEST_OWN = 4
 MORE_NOISE = (0.0, 0.03, 0.1, 0.3, 1.0)
 LINE_PULL = 2.0
@@ -109,14 +110,16 @@ def _aligned(own: Latent, lent: Posterior) -> Array:
 
 
 def _agreement(data: Latent, source: int, hyper: Hyperparameters, more_noise: Array) -> float:
-    """The expected correlation of this study's function with an earlier one's; the prior's below FEWEST_OWN results."""
+    """The expected correlation of this study's function with an earlier one's: the prior's below FEWEST_OWN results,
+    and 0 where it turns out to be fainter than FAINTEST, so that what does not help costs nothing."""
     shares = np.log(PRIOR_SHARES)
     if len(data.of(0)) >= FEWEST_OWN:
         rows = np.concatenate([_spread(data, one, MOST_WEIGHED) for one in (0, source)])
         some, noise = data.at(rows), more_noise[rows]
         shares = shares + [_log_likelihood(some, agreement, hyper, noise) for agreement in AGREEMENTS]
     likely = np.exp(shares - shares.max())
-    return float(likely @ AGREEMENTS / likely.sum())
+    expected = float(likely @ AGREEMENTS / likely.sum())
+    return expected if expected >= FAINTEST else 0.0
 
 
 def _log_likelihood(data: Latent, agreement: float, hyper: Hyperparameters, more_noise: Array) -> float:
