@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 from statistics import fmean
 
 from schedsearch.evidence.noise import rank_correlation
@@ -51,15 +52,18 @@ class Trust:
     def _against_a_seed(self) -> str:
         if self.model is None or self.seed is None:
             return ""
-        verdict = (
-            "It explains the results better than a second training would"
-            if self.model > self.seed
-            else "A second training would have explained the results better"
-        )
         return (
-            f"{verdict}: before their confirmation it ranked the {self.finalists} finalists at {self.model:.2f}, "
-            f"one training of each ranks them at {self.seed:.2f}."
+            f"{self._comparison(self.model - self.seed)}: before their confirmation it ranked the {self.finalists} "
+            f"finalists at {self.model:.2f}, one training of each ranks them at {self.seed:.2f}."
         )
+
+    def _comparison(self, lead: float) -> str:
+        """In words; a lead within half a standard error of a rank correlation (1 / sqrt(n - 1)) is none."""
+        if abs(lead) <= 0.5 / sqrt(max(1, self.finalists - 1)):
+            return "It explains the results about as well as a second training would"
+        if lead > 0:
+            return "It explains the results better than a second training would"
+        return "A second training would have explained the results better"
 
 
 def trust(

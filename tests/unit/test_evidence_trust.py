@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from schedsearch.evidence import trust
+from schedsearch.evidence import Trust, trust
 
 TRUTH = np.linspace(1.0, 2.0, 10)
 
@@ -37,6 +37,12 @@ def test_a_model_that_knows_more_than_a_seed_says_so() -> None:
         "perfect). It explains the results better than a second training would: before their confirmation it ranked "
         "the 10 finalists at "
     )
+
+
+def test_a_lead_within_the_noise_of_so_few_ranks_is_none() -> None:
+    assert "about as well as a second training would" in Trust(0.9, 0.80, 0.70, 9, None).sentence  # below 0.18
+    assert "better than a second training would" in Trust(0.9, 0.80, 0.60, 9, None).sentence
+    assert "A second training would have" in Trust(0.9, 0.50, 0.70, 9, None).sentence
 
 
 def test_a_model_that_knows_nothing_says_so() -> None:

@@ -80,7 +80,7 @@ def test_warnings_stand_right_below_the_verdict() -> None:
 
 def test_the_model_section_says_what_the_model_is_worth(clear: str) -> None:
     text = visible(clear)
-    assert "It explains the results better than a second training would" in text
+    assert "It explains the results about as well as a second training would" in text
     assert "What of a curve matters largest LR: stability 31 %" in text
     assert "The best curve of every arm, as the model sees it" in text
     values = chart_values(clear)["model"]
