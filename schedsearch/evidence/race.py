@@ -98,9 +98,7 @@ def shared_answers(one: Mapping[Question, str], other: Mapping[Question, str], q
     return count
 
 
-def _margin(
-    scores: Scores, one: int, leader: int, spread: float, freedom: int, level: float = CLEARLY
-) -> float:
+def _margin(scores: Scores, one: int, leader: int, spread: float, freedom: int, level: float = CLEARLY) -> float:
     if spread == inf:
         return inf
     return float(special.stdtrit(freedom, level)) * spread * sqrt(1 / len(scores[one]) + 1 / len(scores[leader]))

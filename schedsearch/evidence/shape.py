@@ -53,9 +53,7 @@ def shape_gap(finalists: Sequence[Finalist], leader: Finalist, reading: Reading)
         return None
     value = 100 * reading.sign * (own.value - base.value) / abs(base.value)
     half = 100 * (spread.high - spread.value) / abs(base.value)
-    return ShapeGap(
-        named.candidate_id, free.candidate_id, value, value - half, value + half, _sentence(value, half)
-    )
+    return ShapeGap(named.candidate_id, free.candidate_id, value, value - half, value + half, _sentence(value, half))
 
 
 def is_free(one: Finalist) -> bool:

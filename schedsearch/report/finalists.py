@@ -50,9 +50,7 @@ def finalist_facts(rows: StudyRows, verdict: Verdict) -> tuple[FinalistFacts, ..
     )
 
 
-def _finalist(
-    rows: StudyRows, standing: StandingRow, gain: ComparisonRow | None, *, erratic: bool
-) -> FinalistFacts:
+def _finalist(rows: StudyRows, standing: StandingRow, gain: ComparisonRow | None, *, erratic: bool) -> FinalistFacts:
     candidate = rows.by_id[standing.candidate_id]
     own = rows.scores(Phase.CONFIRM).get(candidate.id, {})
     return FinalistFacts(
@@ -166,9 +164,7 @@ def prediction_facts(rows: StudyRows, verdict: Verdict) -> tuple[Prediction, ...
     )
 
 
-def _prediction(
-    rows: StudyRows, given: Mapping[str, Any], standing: StandingRow, *, erratic: bool
-) -> Prediction:
+def _prediction(rows: StudyRows, given: Mapping[str, Any], standing: StandingRow, *, erratic: bool) -> Prediction:
     return Prediction(
         name=name_of(rows.by_id[standing.candidate_id]),
         predicted=Interval(given.get("mean"), given.get("low"), given.get("high")),

@@ -30,23 +30,27 @@ def render_report(data: ReportData) -> str:
     scores, gains, arms = views.score_scale(data), views.gain_scale(data), views.arm_scale(data)
     finalists = views.finalist_views(data, scores, gains)
     scripts = [_plotly(), (TEMPLATES / "report.js").read_text(encoding="utf-8")]
-    return _environment(views.places_of(data)).get_template("report.html.j2").render(
-        data=data,
-        study=data.study,
-        verdict=data.verdict,
-        best=data.recommended,
-        questions=views.question_views(data),
-        finalists=finalists,
-        score_scale=scores,
-        gain_scale=gains,
-        arms=views.arm_views(data, arms),
-        arm_scale=arms,
-        sparklines=views.sparklines(data.model),
-        features=views.feature_views(data.model),
-        styles=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        scripts=[Markup(one) for one in scripts],  # noqa: S704 - plotly's and our own file
-        policy=_policy(scripts),
-        charts=_json(chart_data(data, finalists)),
+    return (
+        _environment(views.places_of(data))
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            study=data.study,
+            verdict=data.verdict,
+            best=data.recommended,
+            questions=views.question_views(data),
+            finalists=finalists,
+            score_scale=scores,
+            gain_scale=gains,
+            arms=views.arm_views(data, arms),
+            arm_scale=arms,
+            sparklines=views.sparklines(data.model),
+            features=views.feature_views(data.model),
+            styles=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+            scripts=[Markup(one) for one in scripts],  # noqa: S704 - plotly's and our own file
+            policy=_policy(scripts),
+            charts=_json(chart_data(data, finalists)),
+        )
     )
 
 

@@ -48,9 +48,7 @@ def _queue_race_round(desk: Desk, candidate_ids: Sequence[int], round_: int) -> 
     seeds = desk.plan.race_seeds[round_]
     seeds = max(1, min(seeds, desk.affordable() // max(1, len(candidate_ids))))
     start = sum(desk.plan.race_seeds[:round_])
-    return desk.add_runs(
-        candidate_ids, Phase.RACE, seeds_of(desk.study.seed, Phase.RACE, seeds, start=start), round_
-    )
+    return desk.add_runs(candidate_ids, Phase.RACE, seeds_of(desk.study.seed, Phase.RACE, seeds, start=start), round_)
 
 
 def race_scores(desk: Desk) -> Scores:

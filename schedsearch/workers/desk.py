@@ -68,9 +68,7 @@ class Desk:
                 scores.setdefault(run.candidate_id, {})[run.seed] = run.score
         return scores
 
-    def add_runs(
-        self, candidate_ids: Sequence[int], phase: Phase, seeds: Sequence[int], round_: int = 0
-    ) -> int:
+    def add_runs(self, candidate_ids: Sequence[int], phase: Phase, seeds: Sequence[int], round_: int = 0) -> int:
         """Queue one run for each candidate and seed. Seeds vary slowest, so that pairs are trained close in time."""
         new = [
             NewRun(

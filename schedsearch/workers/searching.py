@@ -40,9 +40,7 @@ def step(desk: Desk) -> bool:
     if not desk.done(Phase.SEARCH):
         return False
     if not any(run.state is RunState.COMPLETED for run in searched):
-        desk.store.set_study_state(
-            desk.study.id, StudyState.FAILED, "No run of the search reached its horizon."
-        )
+        desk.store.set_study_state(desk.study.id, StudyState.FAILED, "No run of the search reached its horizon.")
         return True
     return bool(_ask_free_shapes(desk)) or start_race(desk)
 
@@ -84,9 +82,7 @@ def _ask(desk: Desk) -> int:
     asked = desk.surrogate.ask(min(left, size), desk.candidates, outside)
     desk.note_agreement(desk.surrogate.rank_agreement)
     ids = [
-        desk.store.add_candidate(
-            desk.study.id, new_candidate(NamedSchedule("search", None, one.schedule), one.number)
-        )
+        desk.store.add_candidate(desk.study.id, new_candidate(NamedSchedule("search", None, one.schedule), one.number))
         for one in asked
     ]
     return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1))
@@ -99,9 +95,7 @@ def _ask_free_shapes(desk: Desk) -> int:
     if count <= 0:
         return 0
     shapes = desk.surrogate.free_shapes(count, desk.candidates, desk.runs)
-    ids = [
-        desk.store.add_candidate(desk.study.id, new_candidate(NamedSchedule(FREEFORM, None, one))) for one in shapes
-    ]
+    ids = [desk.store.add_candidate(desk.study.id, new_candidate(NamedSchedule(FREEFORM, None, one))) for one in shapes]
     return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1))
 
 
@@ -114,9 +108,7 @@ def _tune_baselines(desk: Desk) -> int:
     due_at = (plan.trials or 0) * round_ / plan.baseline_runs
     if round_ >= plan.baseline_runs or len(_trials(desk)) < due_at:
         return 0
-    ids = [
-        desk.store.add_candidate(desk.study.id, new_candidate(_tuned(desk, one))) for one in baselines(desk)
-    ]
+    ids = [desk.store.add_candidate(desk.study.id, new_candidate(_tuned(desk, one))) for one in baselines(desk)]
     return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1), round_)
 
 

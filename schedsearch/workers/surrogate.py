@@ -140,9 +140,7 @@ class Surrogate:
         expected = model.predict([self._curve(one) for one in schedules])
         return _triples(expected.mean, expected.low, expected.high)
 
-    def picture(
-        self, model: CurveModel, candidates: Mapping[int, Candidate], runs: Sequence[Run]
-    ) -> dict[str, Any]:
+    def picture(self, model: CurveModel, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> dict[str, Any]:
         """The model for a report, as plain values.
 
         points: [measured, predicted, low, high] of runs of this study, each predicted from all others (95 % of single
@@ -153,9 +151,7 @@ class Surrogate:
 
         rng = np.random.default_rng([self._study.seed, ARMS])
         tried = self._tried(candidates, runs)
-        found = arm_champions(
-            model, self._space, tried, self._study.total_updates, self._study.updates_per_epoch, rng
-        )
+        found = arm_champions(model, self._space, tried, self._study.total_updates, self._study.updates_per_epoch, rng)
         champions = sorted(found.items(), key=lambda pair: pair[1].mean, reverse=self._study.direction == "maximize")
         expected = self.predict(model, [one.schedule for _, one in champions]) if champions else []
         return {

@@ -195,7 +195,7 @@ def test_a_study_starts_from_an_earlier_one(store: Store) -> None:
     study = serve(store, write_study(store, "later", Budget(trials=4), space, warm_start="earlier"), Field())
     verdict = store.verdict(study.id)
     assert verdict is not None
-    (name, agreement), = verdict.details["model"]["earlier"].items()
+    ((name, agreement),) = verdict.details["model"]["earlier"].items()
     assert name == "earlier"
     assert 0 < agreement < 1
 

@@ -104,7 +104,13 @@ def simulate(
     verdict = decide(
         [
             Finalist(
-                one, str(one), role, 0.1, world.answers[one], (one,), confirmed[one],
+                one,
+                str(one),
+                role,
+                0.1,
+                world.answers[one],
+                (one,),
+                confirmed[one],
                 left_race=one in race and one not in lasting,
             )
             for one, role in roles.items()

@@ -11,9 +11,7 @@ TRUTH = np.linspace(1.0, 2.0, 10)
 
 def scores(noise: float, seeds: int = 6, count: int = 10) -> dict[int, dict[int, float | None]]:
     rng = np.random.default_rng(5)
-    return {
-        one: {1000 + k: float(TRUTH[one] + noise * rng.normal()) for k in range(seeds)} for one in range(count)
-    }
+    return {one: {1000 + k: float(TRUTH[one] + noise * rng.normal()) for k in range(seeds)} for one in range(count)}
 
 
 def test_both_rankings_face_the_same_judge() -> None:

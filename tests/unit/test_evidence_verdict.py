@@ -367,9 +367,7 @@ def test_a_collapsed_seed_is_no_shelter() -> None:
 
 
 def test_a_winner_with_a_collapsed_seed_does_not_stay_the_leader() -> None:
-    found = verdict(
-        finalist(1, WILD, role="winner"), finalist(2, A), finalist(3, [v + 0.1 for v in A]), finalist(4, B)
-    )
+    found = verdict(finalist(1, WILD, role="winner"), finalist(2, A), finalist(3, [v + 0.1 for v in A]), finalist(4, B))
     assert found.winner_id == 2
     assert not standing(found, 1).is_tied
 
