@@ -12,6 +12,7 @@ from schedsearch.space import SearchSpace
 from schedsearch.store import Candidate, NewRun, Phase, Run, RunState, Store, Study
 from schedsearch.workers.surrogate import Surrogate
 
+FEWEST_RANKED = 8
 FIRST_SEED = {Phase.SEARCH: 0, Phase.NOISE: 1, Phase.RACE: 100, Phase.CONFIRM: 1000}
 
 
@@ -51,9 +52,9 @@ class Desk:
         return [run for run in self.of(phase) if self.candidates[run.candidate_id].kind in kinds]
 
     def note_agreement(self, rank_agreement: float | None) -> None:
-        """Store how well the curve model ranks what it has not seen, after the runs so far; nothing where unknown."""
-        if rank_agreement is not None:
-            ended = sum(run.state.is_finished for run in self.runs)
+        """Store how well the curve model ranks what it has not seen, after the runs so far; nothing while they are few."""
+        ended = sum(run.state.is_finished for run in self.runs)
+        if rank_agreement is not None and ended >= FEWEST_RANKED:
             self.store.add_model_check(self.study.id, ended, rank_agreement)
 
     def done(self, phase: Phase) -> bool:
