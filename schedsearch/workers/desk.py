@@ -52,7 +52,7 @@ class Desk:
         return [run for run in self.of(phase) if self.candidates[run.candidate_id].kind in kinds]
 
     def note_agreement(self, rank_agreement: float | None) -> None:
-        """Store how well the curve model ranks what it has not seen, after the runs so far; nothing while they are few."""
+        """Store how well the curve model ranks runs it has not seen, after those so far; nothing while they are few."""
         ended = sum(run.state.is_finished for run in self.runs)
         if rank_agreement is not None and ended >= FEWEST_RANKED:
             self.store.add_model_check(self.study.id, ended, rank_agreement)
