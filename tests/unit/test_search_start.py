@@ -47,8 +47,6 @@ def test_every_candidate_is_a_possible_schedule_inside_the_range():
 
 
 def test_a_space_that_never_fits_the_horizon_says_why():
-    space = space_of(
-        restarts={"choices": ["restarts"], "cycles": 40}, decay={"linear": {}}, warmup={"kinds": ["none"]}
-    )
+    space = space_of(restarts={"choices": ["restarts"], "cycles": 40}, decay={"linear": {}}, warmup={"kinds": ["none"]})
     with pytest.raises(InvalidInput, match="cycles"):
         design(space, 1, horizon=20)
