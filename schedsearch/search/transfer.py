@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedsearch.search.gp import Hyperparameters, Posterior
+from schedsearch.search.priors import learned_priors
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 AGREEMENTS = (0.0, 0.5, 0.8, 0.9, 0.97)
-PRIOR_SHARES = (0.4, 0.15, 0.15, 0.15, 0.15)
-FAINTEST = 0.4
+PRIOR_SHARES = (0.3, 0.15, 0.2, 0.2, 0.15)
+FAINTEST = 0.25
 FEWEST_OWN = 4
 MORE_NOISE = (0.0, 0.03, 0.1, 0.3, 1.0)
 LINE_PULL = 2.0
@@ -80,13 +81,14 @@ def joint_posterior(data: Latent, hyper: Hyperparameters) -> Posterior:
     """The posterior of this study's function after the runs of all studies."""
     if not data.source.any():
         return Posterior(data.x, data.y, hyper)
+    usual = Hyperparameters.of_priors(learned_priors())
     y, more_noise, agreement = data.y.copy(), np.zeros(len(data.y)), np.ones(len(data.y))
     for source in range(1, int(data.source.max()) + 1):
         rows = data.of(source)
         more_noise[rows] = _more_noise(data.at(rows), hyper)
         lent = Posterior(data.x[rows], data.y[rows], hyper, more_noise=more_noise[rows])
         y[rows] = _aligned(data.at(data.of(0)), lent)
-        agreement[rows] = _agreement(replace(data, y=y), source, hyper, more_noise)
+        agreement[rows] = _agreement(replace(data, y=y), source, usual, more_noise)
     return Posterior(data.x, y, hyper, data.source, agreement, more_noise)
 
 
@@ -111,7 +113,10 @@ def _aligned(own: Latent, lent: Posterior) -> Array:
 
 def _agreement(data: Latent, source: int, hyper: Hyperparameters, more_noise: Array) -> float:
     """The expected correlation of this study's function with an earlier one's: the prior's below FEWEST_OWN results,
-    and 0 where it turns out to be fainter than FAINTEST, so that what does not help costs nothing."""
+    and 0 where it turns out to be fainter than FAINTEST, so that what does not help costs nothing.
+
+    hyper: the medians of the priors. Those fitted to a few runs of this study know no other and would refuse it.
+    """
     shares = np.log(PRIOR_SHARES)
     if len(data.of(0)) >= FEWEST_OWN:
         rows = np.concatenate([_spread(data, one, MOST_WEIGHED) for one in (0, source)])
