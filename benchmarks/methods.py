@@ -14,8 +14,10 @@ import optuna
 from numpy.typing import NDArray
 from problems import Problem
 
+from schedsearch.schedule import Schedule
 from schedsearch.search import gp
 from schedsearch.search.acquisition import PoolView
+from schedsearch.search.champions import Champion, Tried, arm_champions, name_champions
 from schedsearch.search.gp import Posterior, fit_hyperparameters
 from schedsearch.search.model import CurveModel, Observation
 from schedsearch.search.pool import Describer, Shape
@@ -29,7 +31,7 @@ Params = dict[str, Any]
 
 PEER_BATCH = 4
 START_BATCH, RUNS_PER_BATCHED_ASK = 8, 8  # as the house asks: schedsearch/workers/searching.py
-ARM_SHAPES, ARM_LRS, ARM_ROUNDS = 120, 16, 3
+ARM_ROUNDS = 3
 
 
 @dataclass(eq=False)
@@ -69,9 +71,10 @@ class Search:
         """The candidate that this method would name now."""
         return self.best_observed()
 
-    def arm_champions(self) -> dict[Arm, Params | None]:
-        """The best that the search can name for each arm; None where it knows nothing."""
-        return {arm: self.best_observed(arm) for arm in self.space.arms}
+    def arm_champions(self) -> dict[Arm, Array | None]:
+        """The curve of the best that the search can name for each arm; None where it knows nothing."""
+        observed = {arm: self.best_observed(arm) for arm in self.space.arms}
+        return {arm: None if one is None else self.lrs(one) for arm, one in observed.items()}
 
     def arm(self, params: Params) -> Arm:
         return arm_of(self.space.schedule(params))
@@ -187,7 +190,6 @@ class CurveSearch(Search):
     """Ours: one model over the curves of all arms; recommends by posterior mean."""
 
     priors: Priors | None = None
-    champions_of = -1
 
     def begin(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -222,10 +224,10 @@ class CurveSearch(Search):
             self.study.tell(trial, 2 * self.problem.untrained if loss is None else loss)
 
     def recommended(self) -> Params | None:
-        model = self.model()
-        means = model.predict(np.array([self._features(params) for params, _ in self.told])).latent_mean
+        features = np.array([self._features(params) for params, _ in self.told])
+        judged = self.model().judged(features, [loss for _, loss in self.told])
         alive = [index for index, (_, loss) in enumerate(self.told) if loss is not None]
-        return self.told[min(alive, key=lambda index: means[index])][0] if alive else None
+        return self.told[min(alive, key=lambda index: judged[index])][0] if alive else None
 
     def model(self) -> CurveModel:
         with self._priors():
@@ -238,41 +240,31 @@ class CurveSearch(Search):
     def _features(self, params: Params) -> Array:
         return self.describer.shape(params).features + log10(params["base_lr"])
 
-    def arm_champions(self) -> dict[Arm, Params | None]:
-        return {arm: params for arm, (_, params) in self.expected_champions().items()}
+    def arm_champions(self) -> dict[Arm, Array | None]:
+        found = self.champions()
+        return {arm: self._curve(found[arm].schedule) if arm in found else None for arm in self.space.arms}
 
-    def expected_champions(self) -> dict[Arm, tuple[float, Params]]:
-        """For each arm the best posterior mean (latent units) and its candidate, tried or not."""
-        if self.champions_of != len(self.told):
-            model = self.model()
-            rng = np.random.default_rng([self.seed, 99])
-            self.champions_of = len(self.told)
-            self.champions = {arm: self._champion(model, arm, rng) for arm in self.space.arms}
-        return self.champions
+    def champions(self) -> dict[Arm, Champion]:
+        """The service's own champions, tried or not."""
+        rng = np.random.default_rng([self.seed, 99])
+        return arm_champions(self.model(), self.space, self._tried(), self.problem.total_updates, None, rng)
 
-    def _champion(self, model: CurveModel, arm: Arm, rng: np.random.Generator) -> tuple[float, Params]:
-        """The best posterior mean in this arm: over fresh draws and what was tried, refined by perturbations."""
-        low, high = self.describer.log_range
-        tried = [params for params, _ in self.told if self.arm(params) == arm]
-        params = tried + [self.space.draw(rng, arm) for _ in range(ARM_SHAPES)]
-        best: list[tuple[float, Params]] = []
-        for _ in range(ARM_ROUNDS):
-            shapes = self.describer.shapes(params)
-            own = np.log10([shape.params["base_lr"] for shape in shapes])
-            grid = np.column_stack([own, np.tile(np.linspace(low, high, ARM_LRS), (len(shapes), 1))])
-            features = np.stack([shape.features for shape in shapes])[:, None] + grid[:, :, None]
-            means = model.posterior.mean(features.reshape(-1, features.shape[-1])).reshape(grid.shape)
-            at = means.argmin(axis=1)
-            for row, shape in enumerate(shapes):
-                lr = self.describer.base_lr(float(grid[row, at[row]]))
-                best.append((float(means[row, at[row]]), {**shape.params, "base_lr": lr}))
-            best = sorted(best, key=lambda entry: entry[0])[:8]
-            params = [
-                self.space.perturb(parent, rng, size=float(np.exp(rng.uniform(*np.log((0.01, 0.2))))), coordinates=3)
-                for _, parent in best
-                for _ in range(8)
-            ]
-        return best[0]
+    def answer_champions(self) -> list[Schedule]:
+        """The schedules that go to confirmation: the champions of all answers."""
+        rng = np.random.default_rng([self.seed, 99])
+        found = name_champions(self.model(), self.space, self._tried(), self.problem.total_updates, None, rng)
+        return [one.schedule for one in found.values()]
+
+    def _tried(self) -> list[Tried]:
+        schedules = [self.space.schedule(params) for params, _ in self.told]
+        return [
+            Tried(params, schedule, index, loss)
+            for index, ((params, loss), schedule) in enumerate(zip(self.told, schedules, strict=True))
+            if loss is not None
+        ]
+
+    def _curve(self, schedule: Schedule) -> Array:
+        return schedule.lrs(self.problem.total_updates)
 
 
 class _PlainDescriber(Describer):
@@ -334,10 +326,10 @@ class FlatGp(Search):
         alive = [index for index, (_, loss) in enumerate(self.told) if loss is not None]
         return self.told[min(alive, key=lambda index: means[index])][0] if alive else None
 
-    def arm_champions(self) -> dict[Arm, Params | None]:
+    def arm_champions(self) -> dict[Arm, Array | None]:
         posterior = self._posterior()
         rng = np.random.default_rng([self.seed, 99])
-        return {arm: self._champion(posterior, arm, rng) for arm in self.space.arms}
+        return {arm: self.lrs(self._champion(posterior, arm, rng)) for arm in self.space.arms}
 
     def _champion(self, posterior: Posterior, arm: Arm, rng: np.random.Generator) -> Params:
         tried = [params for params, _ in self.told if self.arm(params) == arm]

@@ -24,7 +24,7 @@ from methods import METHODS, CurveSearch, Params, Search
 from numpy.typing import NDArray
 from problems import Problem, names, problem
 
-from schedsearch.space import Arm, SearchSpace, load_space
+from schedsearch.space import Arm, SearchSpace, arm_of, load_space
 
 Array = NDArray[np.float64]
 
@@ -103,7 +103,7 @@ def _one_round(searches: Sequence[Search], count: int, ask_s: dict[int, float]) 
 
 def _recommendation(search: Search) -> dict[str, Any]:
     named = {"recommended": search.recommended(), "observed": search.best_observed()}
-    losses = _true_losses(search, list(named.values()), None)
+    losses = _true_losses(search, [None if one is None else search.lrs(one) for one in named.values()], None)
     found: dict[str, Any] = {"params": _plain(named["recommended"])}
     for name, row in zip(named, losses, strict=True):
         spread = float(row.std(ddof=1) / len(row) ** 0.5) if len(row) > 1 else 0.0
@@ -111,14 +111,14 @@ def _recommendation(search: Search) -> dict[str, Any]:
     return found
 
 
-def _true_losses(search: Search, many: Sequence[Params | None], seeds: int | None) -> Array:
-    """(len(many), seeds); an unknown or diverged schedule counts as one that leaves the model untrained."""
-    some = [one for one in many if one is not None]
-    losses = search.problem.truth(np.stack([search.lrs(one) for one in some]), seeds)
+def _true_losses(search: Search, curves: Sequence[Array | None], seeds: int | None) -> Array:
+    """(len(curves), seeds); an unknown or diverged schedule counts as one that leaves the model untrained."""
+    some = [one for one in curves if one is not None]
+    losses = search.problem.truth(np.stack(some), seeds)
     losses = np.where(np.isfinite(losses), losses, search.problem.untrained)
     rows = iter(losses)
     nothing = np.full(losses.shape[1], search.problem.untrained)
-    return np.stack([nothing if one is None else next(rows) for one in many])
+    return np.stack([nothing if one is None else next(rows) for one in curves])
 
 
 def _arms(search: Search) -> dict[str, Any]:
@@ -144,21 +144,16 @@ def _answers(arm: Arm) -> dict[str, str]:
 
 
 def _confirmed(search: CurveSearch) -> dict[str, str]:
-    """The champion of every answer, and the recommended candidate, on the same fresh seeds: the best one's answers."""
-    expected = search.expected_champions()
-    entrants: dict[Arm, Params] = {}
-    for question in QUESTIONS:
-        for value in {_answers(arm)[question] for arm in expected}:
-            some = [arm for arm in expected if _answers(arm)[question] == value]
-            best = min(some, key=lambda arm: expected[arm][0])
-            entrants[best] = expected[best][1]
-    params = [*entrants.values(), search.recommended()]
-    rows = np.repeat(np.stack([search.lrs(one) for one in params if one]), CONFIRMATIONS, axis=0)
+    """The champions of all answers and the recommended candidate on the same fresh seeds: the best one's answers."""
+    entrants = search.answer_champions()
+    recommended = search.recommended()
+    if recommended is not None:
+        entrants.append(search.space.schedule(recommended))
+    curves = np.stack([one.lrs(search.problem.total_updates) for one in entrants])
+    rows = np.repeat(curves, CONFIRMATIONS, axis=0)
     seeds = [20_000 + index % CONFIRMATIONS for index in range(len(rows))]
     losses = np.nan_to_num(search.problem.score(rows, seeds), nan=np.inf).reshape(-1, CONFIRMATIONS).mean(axis=1)
-    winner = params[int(losses.argmin())]
-    assert winner is not None
-    return _answers(search.arm(winner))
+    return _answers(arm_of(entrants[int(losses.argmin())]))
 
 
 def _plain(params: Params | None) -> Params | None:

@@ -1,7 +1,8 @@
 """The champion of every answer: the candidate that the model believes in most, whether it was run or not.
 
-A candidate that was run is judged by its posterior mean, one that was not by the bad end of what the model expects of
-it (`refine`): only where the model is sure of a gain does an untried curve replace a tried one.
+A candidate that was run is judged by its posterior mean and a little by its own score (`CurveModel.judged`), one that
+was not by the bad end of what the model expects of it (`refine`): only where the model is sure of a gain does an
+untried curve replace a tried one.
 """
 
 from __future__ import annotations
@@ -119,10 +120,11 @@ def _tried_contenders(
     contenders: dict[Arm, list[_Contender]] = defaultdict(list)
     if not tried:
         return contenders
-    expected = model.predict([one.schedule.lrs(total_updates, updates_per_epoch) for one in tried])
+    curves = [one.schedule.lrs(total_updates, updates_per_epoch) for one in tried]
+    expected, badness = model.predict(curves), model.judged(curves, [one.score for one in tried])
     for index, one in enumerate(tried):
         champion = Champion(one.schedule, one.candidate_id, float(expected.mean[index]), float(expected.sd[index]))
-        contenders[arm_of(one.schedule)].append(_Contender(champion, float(expected.latent_mean[index])))
+        contenders[arm_of(one.schedule)].append(_Contender(champion, float(badness[index])))
     return contenders
 
 

@@ -1,7 +1,7 @@
 """Scores as the model sees them: smaller is better, divergence is a bad value, one bad run does not bend the rest.
 
 A loss (minimized and positive everywhere) is taken as its logarithm, any other score as it is, negated when it is
-maximized. The bad end is cut at median + 2 (median - best) of the runs that reached their horizon, and runs that
+maximized. The bad end is cut at median + (median - best) of the runs that reached their horizon, and runs that
 diverged are put there. Then everything is standardised. These values are called *latent*.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-CUT = 2.0
+CUT = 1.0
 SMALLEST_GAP = 1e-3
 SMALLEST_SPREAD = 1e-9
 
