@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dtrtri
 from scipy.spatial.distance import cdist
 
 from schedsearch.search.priors import Priors, learned_priors
@@ -60,8 +61,16 @@ def fit_hyperparameters(x: Array, y: Array, priors: Priors | None = None) -> Hyp
 def matern(a: Array, b: Array, hyper: Hyperparameters) -> Array:
     """Prior covariances between features a (n, F) and b (m, F): shape (n, m)."""
     scales = np.asarray(hyper.lengthscales)
-    r = np.sqrt(5.0) * cdist(a / scales, b / scales)
-    return np.asarray(hyper.outputscale * (1 + r + r * r / 3) * np.exp(-r), dtype=np.float64)
+    r = cdist(a / scales, b / scales)
+    r *= np.sqrt(5.0)
+    covariances = r / 3  # in place from here on: the largest arrays of an ask
+    covariances += 1
+    covariances *= r
+    covariances += 1
+    np.exp(np.negative(r, out=r), out=r)
+    covariances *= r
+    covariances *= hyper.outputscale
+    return np.asarray(covariances, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ class Posterior:
 
     def left_out(self) -> tuple[Array, Array]:
         """Mean and variance (noise included) at each own observation given all others, each (own n,): closed form."""
-        inverse = solve_triangular(self.factor, np.eye(len(self.x)), lower=True, check_finite=False)
+        inverse, _ = dtrtri(self.factor, lower=1)
         precision = np.square(inverse).sum(axis=0)
         return (self.y - self.weights / precision)[self.own], (1 / precision)[self.own]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedsearch.errors import InvalidInput
-from schedsearch.schedule import FEATURE_NAMES, Schedule, describe_curve, relative_bound
+from schedsearch.schedule import FEATURE_NAMES, Linear, Schedule, convex_bound, describe_curves
 from schedsearch.space import SearchSpace
 
 Array = NDArray[np.float64]
@@ -62,12 +62,7 @@ class Describer:
 
     def shape(self, params: Params) -> Shape:
         """The shape of these parameters. Raises KeyError where one is missing, InvalidInput for an impossible one."""
-        schedule = self.space.schedule(params)
-        short, per_epoch = self._shortened(schedule)
-        updates = self.described_updates
-        features = describe_curve(short.with_base_lr(1.0).lrs(updates, per_epoch))
-        features[LOG_SUM] += log10(self.total_updates / updates)
-        return Shape(params, features, log10(relative_bound(short, updates, per_epoch).best_scale))
+        return self._described([(params, self._factors(params))])[0]
 
     def curve(self, params: Params) -> Array:
         """The learning rate of every update of these parameters, (total_updates,)."""
@@ -88,10 +83,28 @@ class Describer:
         found = []
         for params in many:
             try:
-                found.append(self.shape(params))
+                found.append((params, self._factors(params)))
             except InvalidInput:
                 continue
-        return found
+        return self._described(found)
+
+    def _described(self, many: Sequence[tuple[Params, Array]]) -> list[Shape]:
+        """The shapes of parameters with their factors at the described updates."""
+        features = describe_curves([factors for _, factors in many])
+        features[:, LOG_SUM] += log10(self.total_updates / self.described_updates)
+        bounds = [convex_bound(factors).best_scale for _, factors in many]
+        return [
+            Shape(params, row, log10(bound / self._linear_scale))
+            for (params, _), row, bound in zip(many, features, bounds, strict=True)
+        ]
+
+    @cached_property
+    def _linear_scale(self) -> float:
+        return convex_bound(Schedule(1.0, Linear()).factors(self.described_updates)).best_scale
+
+    def _factors(self, params: Params) -> Array:
+        short, per_epoch = self._shortened(self.space.schedule(params))
+        return short.factors(self.described_updates, per_epoch)
 
     def _shortened(self, schedule: Schedule) -> tuple[Schedule, int | None]:
         """The same schedule for the described updates: a stepping frequency counts updates, so it shrinks too."""

@@ -261,19 +261,18 @@ def centre_of(best: Sequence[Candidate]) -> Centre | None:
 
 def neighbours(describer: Describer, parents: Sequence[Candidate], count: int, rng: np.random.Generator) -> Pool:
     """`count` perturbations of these candidates in turn, each as it came and once as bold as its parent."""
-    drawn = [_neighbour(describer, parents[index % len(parents)], rng) for index in range(count)]
-    pairs = [(shape, parent) for shape, parent in drawn if shape is not None]
-    if not pairs:
-        return Pool([], np.empty(0, dtype=np.intp), np.empty(0))
-    shapes = [shape for shape, _ in pairs]
+    turns = [parents[index % len(parents)] for index in range(count)]
+    moved = [_neighbour(describer, parent, rng) for parent in turns]
+    parent_of = {id(params): parent for params, parent in zip(moved, turns, strict=True)}
+    shapes = describer.shapes(moved)
     own = np.array([log10(shape.params["base_lr"]) for shape in shapes])  # as in Candidate, to the last digit
-    bold = np.array([one.log_lr - one.shape.log_scale + shape.log_scale for shape, one in pairs])
+    near = [(shape.log_scale, parent_of[id(shape.params)]) for shape in shapes]
+    bold = np.array([log_scale + one.log_lr - one.shape.log_scale for log_scale, one in near])
     bold = bold + BOLDNESS_SPREAD * rng.standard_normal(len(bold))
     return Pool.of(shapes, np.column_stack([own, reflected(bold, describer.log_range)]))
 
 
-def _neighbour(describer: Describer, parent: Candidate, rng: np.random.Generator) -> tuple[Shape | None, Candidate]:
+def _neighbour(describer: Describer, parent: Candidate, rng: np.random.Generator) -> dict[str, Any]:
     size = float(np.exp(rng.uniform(*np.log(NEIGHBOUR_SIZES))))
     coordinates = int(rng.integers(1, len(parent.params) + 1))
-    moved = describer.space.perturb(parent.params, rng, size=size, coordinates=coordinates)
-    return next(iter(describer.shapes([moved])), None), parent
+    return describer.space.perturb(parent.params, rng, size=size, coordinates=coordinates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite, log10
 from typing import Any
 
@@ -30,6 +31,11 @@ class Candidate:
     @property
     def params(self) -> Params:
         return self.shape.params
+
+    @cached_property
+    def key(self) -> Key:
+        """Equal for equal candidates."""
+        return key_of(self.params)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +87,7 @@ class TrialReader:
             candidate = self._candidate(trial)
             if candidate is None:
                 continue
-            past.keys.add(key_of(candidate.params))
+            past.keys.add(candidate.key)
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 told.append((trial.datetime_complete, trial.number, Told(candidate, value_of(trial))))
             elif not trial.state.is_finished():
