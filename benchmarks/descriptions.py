@@ -146,14 +146,10 @@ DESCRIPTIONS: dict[str, Describe] = {
     "former + plain-time memory 1 % and 5 % (12)": first(*memories(*LONG), end_of(0.01), end_of(0.05)),
     "former, plain-time memories instead (10)": first(*(clock_memory(k) for k in LONG)),
     "former + arrival 4, 16, 64 (13)": first(*memories(*LONG), *arrivals(4, 16, 64)),
-    "sum, max, arrival 4, 16, 64, memory 2 .. 128 (12)": first(
-        *arrivals(4, 16, 64), *memories(*LONG), base=BOTH
-    ),
+    "sum, max, arrival 4, 16, 64, memory 2 .. 128 (12)": first(*arrivals(4, 16, 64), *memories(*LONG), base=BOTH),
     "sum, max, arrival 2 .. 128, memory 2 .. 128 (16)": first(*arrivals(*LONG), *memories(*LONG), base=BOTH),
     "sum, max, arrival 8, 64, memory 2 .. 32 (9)": first(*arrivals(8, 64), *memories(*LONG[:5]), base=BOTH),
-    "sum, max, arrival 4, 16, 64, memory 2, 8, 32 (8)": first(
-        *arrivals(4, 16, 64), *memories(2, 8, 32), base=BOTH
-    ),
+    "sum, max, arrival 4, 16, 64, memory 2, 8, 32 (8)": first(*arrivals(4, 16, 64), *memories(2, 8, 32), base=BOTH),
     "house + roughness (11)": also(roughness),
     "12 segment means (12)": segments(12),
 }
@@ -195,9 +191,9 @@ def write(found: dict[str, dict[str, list[float]]], problems: list[str]) -> None
         f"{datetime.now(UTC):%Y-%m-%d}. {about_machine()}",
         "",
         f"Spearman inside the best quarter of {len(read_log(problems[0]).lrs)} random candidates, after {sizes} random",
-        f"runs (mean of {REPEATS} draws; plain priors for all, so none has learned from these problems). Made by",
-        "`python benchmarks/descriptions.py`. The house description was chosen on A, B, C, digits, mnist1d-mlp and",
-        "chars; mnist1d-conv and mnist5k were held out. Features are explained in `schedsearch/schedule/description.py`.",
+        f"runs (mean of {REPEATS} draws; plain priors for all, so none has learned from these problems).",
+        "Made by `python benchmarks/descriptions.py`. The house description was chosen on A, B, C, digits, mnist1d-mlp",
+        "and chars; mnist1d-conv and mnist5k were held out. Features: `schedsearch/schedule/description.py`.",
         "",
         "| description (features) | mean | " + " | ".join(problems) + " |",
         "|---|---|" + "---|" * len(problems),

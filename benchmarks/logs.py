@@ -1,4 +1,4 @@
-"""Logged runs of every problem: random candidates of all arms and their losses. What descriptions and priors learn from.
+"""Logged runs of every problem: random candidates of all arms and their losses, to compare descriptions and priors on.
 
     python benchmarks/logs.py            # what is missing is trained; a few minutes a problem
 
@@ -39,8 +39,7 @@ class Log:
     @property
     def best_quarter(self) -> NDArray[np.intp]:
         """Indices of the candidates whose mean loss over the seeds known is in the best quarter."""
-        known = np.flatnonzero(np.isfinite(self.again))
-        return known
+        return np.flatnonzero(np.isfinite(self.again))
 
 
 @lru_cache(maxsize=16)

@@ -228,9 +228,7 @@ def ablation_table() -> list[str]:
 
 def cost_table() -> list[str]:
     methods = present([OURS, *PEERS])
-    seconds = [
-        np.mean([line["ask_s"] for name in problems() for line in lines_of(name, method)]) for method in methods
-    ]
+    seconds = [np.mean([line["ask_s"] for name in problems() for line in lines_of(name, method)]) for method in methods]
     return table(methods, [[f"{one:.1f} s" for one in seconds]])
 
 
@@ -275,12 +273,12 @@ def write_report() -> None:
         "Made by `python benchmarks/search.py run` and `report`. The machine was shared: losses do not depend on it,",
         "seconds do.",
         "",
-        "The space is `framework`: 28 arms, base LR over three decades or more. Every study trains each candidate once with",
-        "its own training seed. Peers ask in batches of 4; ours starts with 8 and then asks for n / 8 at once, as the",
-        "service does. Losses are those of the schedule recommended after 24 / 48 / 96 runs: exact on the quadratics, else",
-        "the mean over 8 evaluation seeds that no search saw, the same for all. ± is one standard error over search seeds,",
-        "whose number is in parentheses. Peers recommend their best observed candidate, ours and the flat GP the best",
-        "posterior mean.",
+        "The space is `framework`: 28 arms, base LR over three decades or more. Every study trains each candidate once",
+        "with its own training seed. Peers ask in batches of 4; ours starts with 8 and then asks for n / 8 at once,",
+        "as the service does. Losses are those of the schedule recommended after 24 / 48 / 96 runs: exact on the",
+        "quadratics, else the mean over 8 evaluation seeds that no search saw, the same for all. ± is one standard error over",
+        "search seeds, whose number is in parentheses. Peers recommend their best observed candidate, the flat GP its",
+        "best posterior mean, ours the best by `CurveModel.judged` (posterior mean and a little of its own score).",
         "",
         *(f"- {name}: {problem(name).title}, {problem(name).total_updates} updates" for name in problems()),
         "",
@@ -296,7 +294,7 @@ def write_report() -> None:
         "## Arm gap after 96 runs: median / 90th percentile over arms and studies",
         "",
         "How far the candidate that a search would name for an arm is from the best known of that arm. An arm that was",
-        "never tried to its end has none: `untried`. The best known is the best of a long search (quadratics) and of all",
+        "never run to its end has none: `untried`. The best known is the best of a long search (quadratics) and of all",
         "that any search named.",
         "",
         *gap_table(),
@@ -305,8 +303,8 @@ def write_report() -> None:
         *truth_table(),
         "## Studies that named a true decay",
         "",
-        "Ours: the champions of all answers on six fresh seeds, the best one's answers; beside it, and for peers, what is",
-        "read from the recommended candidate.",
+        "Ours: the champions of all answers on six fresh seeds, the best one's answers; beside it, and for peers, what",
+        "is read from the recommended candidate.",
         "",
         *answer_table(["decay"]),
         "## Studies that named true answers to all three questions",

@@ -1,7 +1,7 @@
 """Gaussian processes that share length scales: fitted to several sets of runs at once, by exact gradients.
 
-The kernel is the one of `schedsearch.search.gp` (Matern 5/2 over features in decades, noise, a constant mean). Every set
-has its own output scale, noise and mean. With one set and the priors of the project it is the project's own fit.
+The kernel is the one of `schedsearch.search.gp` (Matern 5/2 over features in decades, noise, a constant mean). Every
+set has its own output scale, noise and mean. With one set and the priors of the project it is the project's own fit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def fit(sets: Sequence[Runs], priors: Priors, iterations: int = 80) -> list[Hype
     """The most probable hyperparameters, one entry a set; the length scales are the same in all."""
     squares = [np.square(one.x[:, None] - one.x[None]) for one in sets]
     features = sets[0].x.shape[1]
-    start = np.concatenate([[one.location for one in priors.lengthscales], *([[0.0, priors.noise.location, 0.0]] * len(sets))])
+    locations = [one.location for one in priors.lengthscales]
+    start = np.concatenate([locations, *([[0.0, priors.noise.location, 0.0]] * len(sets))])
     bounds = [BOUNDS["lengthscale"]] * features
     bounds += [BOUNDS["outputscale"], BOUNDS["noise"], BOUNDS["mean"]] * len(sets)
     found = minimize(

@@ -47,9 +47,7 @@ class RealTask(Problem):
     def score(self, lrs: Array, seeds: Sequence[int]) -> Array:
         torch.set_num_threads(1)
         parts = range(0, len(lrs), self.members)
-        return np.concatenate(
-            [self._train(lrs[at : at + self.members], seeds[at : at + self.members]) for at in parts]
-        )
+        return np.concatenate([self._train(lrs[at : at + self.members], seeds[at : at + self.members]) for at in parts])
 
     def _train(self, lrs: Array, seeds: Sequence[int]) -> Array:
         data = self.data()
