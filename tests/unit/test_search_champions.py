@@ -17,6 +17,7 @@ from schedsearch.search import CurveModel, Observation, Tried, best_base_lr, nam
 from schedsearch.search.champions import SAME_LR, arm_champions
 from schedsearch.space import Answer, Question, arm_of
 
+pytestmark = pytest.mark.xdist_group("search champions")  # one set of searches for all
 SPACE = space_of(low=1e-2, high=1.9)
 
 

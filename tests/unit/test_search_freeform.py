@@ -6,6 +6,7 @@ from schedsearch.schedule import Spline, Warmup
 from schedsearch.search import CurveModel, best_free_shapes
 from schedsearch.search.freeform import OTHER_SHAPE
 
+pytestmark = pytest.mark.xdist_group("search freeform")  # one set of searches for all
 RANGE = (1e-2, 1.9)
 WARMUP = Warmup("cosine", 0.1, 0.05)
 

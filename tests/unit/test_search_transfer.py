@@ -9,6 +9,7 @@ from schedsearch.search.gp import Hyperparameters, Posterior, matern
 from schedsearch.search.priors import learned_priors
 from schedsearch.search.transfer import AGREEMENTS, FEWEST_OWN, Latent, joint_posterior
 
+pytestmark = pytest.mark.xdist_group("search transfer")  # one set of searches for all
 SEEDS = range(4)
 
 
