@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,6 +16,14 @@ def about_machine() -> str:
     """One sentence: processor, cores, Python and packages."""
     packages = ", ".join(f"{name} {known}" for name in PACKAGES if (known := _version(name)))
     return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}."
+
+
+@cache
+def code_version() -> str:
+    """8 hexadecimal digits of everything that decides what our search asks for."""
+    package = Path(__file__).parent.parent / "schedsearch"
+    paths = [path for room in ("schedule", "space", "search") for path in sorted((package / room).glob("*.[pj]*"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:8]
 
 
 def _version(name: str) -> str | None:

@@ -265,20 +265,22 @@ def write_report() -> None:
     """Write results/search.md."""
     dates = sorted(line["date"] for name in problems() for method in METHODS for line in lines_of(name, method))
     counts = {name: {method: len(lines_of(name, method)) for method in METHODS} for name in problems()}
+    codes = sorted({line.get("code", "?") for name in problems() for line in lines_of(name, OURS)})
     cells = [[name, *(str(counts[name][method] or "-") for method in METHODS)] for name in problems()]
     text = [
         "# Searches compared",
         "",
         f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from studies of {dates[0]} to {dates[-1]}. {about_machine()}",
         "Made by `python benchmarks/search.py run` and `report`. The machine was shared: losses do not depend on it,",
-        "seconds do.",
+        f"seconds do. Our search is the code {', '.join(codes)}.",
         "",
         "The space is `framework`: 28 arms, base LR over three decades or more. Every study trains each candidate once",
         "with its own training seed. Peers ask in batches of 4; ours starts with 8 and then asks for n / 8 at once,",
         "as the service does. Losses are those of the schedule recommended after 24 / 48 / 96 runs: exact on the",
-        "quadratics, else the mean over 8 evaluation seeds that no search saw, the same for all. ± is one standard error over",
-        "search seeds, whose number is in parentheses. Peers recommend their best observed candidate, the flat GP its",
-        "best posterior mean, ours the best by `CurveModel.judged` (posterior mean and a little of its own score).",
+        "quadratics, else the mean over 8 evaluation seeds that no search saw, the same for all. ± is one standard",
+        "error over search seeds, whose number is in parentheses. Peers recommend their best observed candidate, the",
+        "flat GP its best posterior mean, ours the best by `CurveModel.judged` (the posterior mean and a little of its own",
+        "score).",
         "",
         *(f"- {name}: {problem(name).title}, {problem(name).total_updates} updates" for name in problems()),
         "",

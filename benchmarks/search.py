@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import code_version
 from methods import METHODS, CurveSearch, Params, Search
 from numpy.typing import NDArray
 from problems import Problem, names, problem
@@ -82,7 +83,14 @@ def _studies(one: Problem, method: str, seeds: Sequence[int], marks: Sequence[in
 
 def _new_line(one: Problem, method: str, seed: int) -> dict[str, Any]:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-    return {"problem": one.name, "method": method, "seed": seed, "date": now, "runs": {}}
+    return {
+        "problem": one.name,
+        "method": method,
+        "seed": seed,
+        "date": now,
+        "code": code_version(),
+        "runs": {},
+    }
 
 
 def _one_round(searches: Sequence[Search], count: int, ask_s: dict[int, float]) -> None:

@@ -25,8 +25,8 @@ from schedsearch.space import Answer, Arm, SearchSpace, arm_of
 
 Array = NDArray[np.float64]
 
-DRAWS, FEWEST_DRAWS = 1024, 32
-ROUNDS, NEIGHBOURS = 2, 48
+DRAWS, FEWEST_DRAWS = 2048, 32
+ROUNDS, NEIGHBOURS = 4, 64
 SAME_LR = 0.02
 
 

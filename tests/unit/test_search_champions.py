@@ -15,6 +15,7 @@ from schedsearch.schedule import (
 )
 from schedsearch.search import CurveModel, Observation, Tried, best_base_lr, name_champions
 from schedsearch.search.champions import SAME_LR, arm_champions
+from schedsearch.search.model import REPEATED_SHARE
 from schedsearch.space import Answer, Question, arm_of
 
 pytestmark = pytest.mark.xdist_group("search champions")  # one set of searches for all
@@ -90,9 +91,19 @@ def test_an_untried_curve_must_beat_the_tried_by_more_than_its_uncertainty(done)
     for answer, champion in named(done).items():
         if champion.candidate_id is None:
             rivals = [one for one in tried if arm_of(one.schedule).answers[answer.question] == answer.value]
-            expected = model.predict([one.schedule.lrs(HORIZON) for one in rivals] or [champion.schedule.lrs(HORIZON)])
+            judged = model.judged([one.schedule.lrs(HORIZON) for one in rivals], [one.score for one in rivals])
             own = model.predict([champion.schedule.lrs(HORIZON)])
-            assert not rivals or own.latent_mean[0] + own.latent_sd[0] <= expected.latent_mean.min()
+            assert own.latent_mean[0] + own.latent_sd[0] <= judged.min(initial=np.inf)
+
+
+def test_a_run_is_judged_between_what_the_model_expects_and_what_it_scored(done):
+    model, tried = done.model(), tried_of(done)
+    curves, scores = [one.schedule.lrs(HORIZON) for one in tried], [one.score for one in tried]
+    expected, scored = model.predict(curves).latent_mean, model.scale.to_latent(scores)
+    share = (model.judged(curves, scores) - expected) / (scored - expected)
+    assert share == pytest.approx(np.full(len(tried), REPEATED_SHARE))
+    best = int(np.argmin(scored))
+    assert model.judged([curves[best]], [None])[0] > model.judged([curves[best]], [scores[best]])[0]
 
 
 def test_no_untried_curve_is_bolder_than_every_run_that_ended_well(done):
