@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for problem_name in options.problems.split(","):
         default = 20 if problem(problem_name).cheap else 8
         for method in options.methods.split(","):
+            if method == "smac" and find_spec("smac") is None:
+                print("smac is left out: it comes with the `bench` extra.", flush=True)
+                continue
             start = time.perf_counter()
             run(problem_name, method, _seeds(options.seeds, default), MARKS)
             print(f"{problem_name} {method}: {time.perf_counter() - start:.0f} s", flush=True)
