@@ -26,18 +26,25 @@ with warnings.catch_warnings():
     from gpytorch.likelihoods import GaussianLikelihood
     from gpytorch.mlls import ExactMarginalLogLikelihood
     from gpytorch.priors import LogNormalPrior
+    from linear_operator.utils.errors import NanError, NotPSDError
 
 Array = NDArray[np.float64]
 
 
 def most_probable(x: Array, y: Array, priors: Priors, start: Hyperparameters) -> Hyperparameters:
-    """The hyperparameters after latent values y (n,) at features x (n, F), n >= 1, searched from `start`."""
+    """The hyperparameters after latent values y (n,) at features x (n, F), n >= 1, searched from `start`.
+
+    `start` itself where the search runs into covariances that have no Cholesky factor.
+    """
     model = _model(x, y, priors, start)
     with _one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stopping after MOST_ITERATIONS is meant
-        fit_gpytorch_mll_scipy(
-            ExactMarginalLogLikelihood(model.likelihood, model), options={"maxiter": MOST_ITERATIONS}
-        )
+        try:
+            fit_gpytorch_mll_scipy(
+                ExactMarginalLogLikelihood(model.likelihood, model), options={"maxiter": MOST_ITERATIONS}
+            )
+        except (NanError, NotPSDError):
+            return start
     kernel = model.covar_module
     return Hyperparameters(
         tuple(kernel.base_kernel.lengthscale.detach().flatten().tolist()),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -186,3 +188,11 @@ def test_a_fit_survives_what_it_cannot_learn_from(x, y):
     hyper = fit_hyperparameters(x, y)
     assert np.isfinite([*hyper.lengthscales, hyper.outputscale, hyper.noise, hyper.mean]).all()
     assert np.isfinite(Posterior(x, y, hyper).mean(features(4, seed=5))).all()
+
+
+def test_a_fit_that_runs_into_singular_covariances_stays_where_it_started():
+    from schedsearch.search.fitting import most_probable
+
+    x = features(8)
+    start = replace(Hyperparameters.of_priors(learned_priors()), outputscale=1e60)
+    assert most_probable(x, x[:, 0], learned_priors(), start) == start
