@@ -89,10 +89,9 @@ class Quadratic(Problem):
                 lr = lrs[:, t : t + 1]
                 square *= np.square(1 - lr * (h * steep[t]))
                 square += lr * lr * s
-                if t % 16 == 0:
-                    alive &= square @ h < 2 * EXPLODED * unit
+                alive &= 0.5 * (square @ h) < EXPLODED * unit
         loss = 0.5 * square @ h / unit
-        return np.where(alive & (loss < EXPLODED), loss, np.nan)
+        return np.where(alive, loss, np.nan)
 
 
 def _noise_of(curve: Array, seed: int) -> float:
