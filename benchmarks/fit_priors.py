@@ -27,7 +27,7 @@ from shared_gp import Runs, fit, wide_priors
 
 from schedsearch.schedule import FEATURE_NAMES, describe_curves
 from schedsearch.search.gp import Posterior
-from schedsearch.search.priors import PRIORS_FILE, LogNormal, Priors
+from schedsearch.search.priors import PRIORS_FILE, LogNormal, Priors, learned_priors
 from schedsearch.search.values import ValueScale
 
 Array = NDArray[np.float64]
@@ -132,10 +132,11 @@ def write_result(found: dict[str, dict[str, Array]], priors: Priors) -> None:
         "",
         f"{datetime.now(UTC):%Y-%m-%d}. {about_machine()}",
         "",
-        f"Made by `python benchmarks/fit_priors.py --write`: {SETS} sets of {SET_SIZE} random runs a task.",
+        f"Made by `python benchmarks/fit_priors.py`: {SETS} sets of {SET_SIZE} random runs a task.",
         "Length scales, in decades: " + ", ".join(f"{name} {prior.median:.2g}" for name, prior in scales) + ";",
         f"spread a factor {SPREAD}.",
         f"Noise variance (latent): median {priors.noise.median}, a factor {priors.noise.spread}.",
+        f"The medians in priors.json differ from these by a factor of at most {_apart(priors, learned_priors()):.2f}.",
         "",
         f"Leave one task out: Spearman inside the best quarter after {sizes} random runs, mean of",
         f"{len(SEEDS)} draws. `plain`: all length scales {PLAIN_DECADES:g} decades, a factor 3. `most probable`:",
@@ -155,6 +156,12 @@ def write_result(found: dict[str, dict[str, Array]], priors: Priors) -> None:
     RESULT.write_text("\n".join(lines) + "\n")
 
 
+def _apart(one: Priors, other: Priors) -> float:
+    """The largest factor between two medians."""
+    pairs = zip((*one.lengthscales, one.noise), (*other.lengthscales, other.noise), strict=True)
+    return max(float(np.exp(abs(a.location - b.location))) for a, b in pairs)
+
+
 def _cell(values: Array) -> str:
     return " / ".join(f"{one:.2f}".replace("0.", ".") for one in values)
 
@@ -163,7 +170,7 @@ if __name__ == "__main__":
     every = [Task.of(name) for name in TASKS]
     outcome = left_out(every)
     final = learned(most_probable(every))
-    write_result(outcome, final)
     if "--write" in sys.argv:
         write_priors(final)
+    write_result(outcome, final)
     print(RESULT.read_text())
