@@ -35,13 +35,10 @@ def final_words(storage: str, done: Launched, mlflow_uri: str) -> str:
     if verdict is None:
         return f"The study {done.study!r} has no verdict."
     order = list(Question)
-    chosen = sorted(
-        (one for one in verdict.answers if one.is_chosen), key=lambda one: order.index(Question(one.question))
-    )
+    chosen = [one for one in verdict.answers if one.is_chosen]
+    sentences = [one.sentence for one in sorted(chosen, key=lambda one: order.index(Question(one.question)))]
     warnings = [f"Note: {one}" for one in verdict.details.get("warnings", ())]
-    return "\n".join(
-        ["", *(one.sentence for one in chosen), *warnings, "", *_places(done, mlflow_uri), "", verdict.text]
-    )
+    return "\n".join(["", *sentences, *warnings, "", *_places(done, mlflow_uri), "", verdict.text])
 
 
 def _places(done: Launched, mlflow_uri: str) -> list[str]:
@@ -77,6 +74,7 @@ def result_values(storage: str, done: Launched) -> dict[str, Any]:
         "standings": [] if verdict is None else [_standing_values(one, candidates) for one in verdict.standings],
         "comparisons": [] if verdict is None else [vars(one) for one in verdict.comparisons],
         "answers": [] if verdict is None else [vars(one) for one in verdict.answers],
+        "details": {} if verdict is None else dict(verdict.details),
         "files": {
             "report": str(done.outputs.report),
             "json": str(done.outputs.winner_json),

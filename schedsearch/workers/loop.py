@@ -94,7 +94,14 @@ class Worker:
         if claim is not None:
             self._train(claim)
             return True
-        return any(self._planner(study).step() for study in self._running_studies())
+        return any(self._plan(study) for study in self._running_studies())
+
+    def _plan(self, study: Study) -> bool:
+        try:
+            return self._planner(study).step()
+        except LeaseLost:
+            logger.warning("study %s: the planner's lease was lost; somebody else plans it now", study.name)
+            return False
 
     def _claim(self) -> Claim | None:
         study_id = None if self._options.study is None else self._store.study(self._options.study).id

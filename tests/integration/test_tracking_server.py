@@ -133,8 +133,8 @@ def test_a_whole_study_arrives(
     assert [one.path for one in client.list_artifacts(parent_id)] == ["report.html"]
     assert len(client.get_metric_history(parent_id, "best/objective")) == 5
     assert capfd.readouterr().out == ""
-    page = mirror.url(NAME)
-    assert page == f"{server.uri}/#/experiments/{parent.info.experiment_id}/runs/{parent_id}?workflowType=machine_learning"
+    page = f"{server.uri}/#/experiments/{parent.info.experiment_id}/runs/{parent_id}"
+    assert mirror.url(NAME) == f"{page}?workflowType=machine_learning"
 
 
 def test_an_outage_loses_nothing_and_doubles_nothing(server: Server, store: Store, study_id: int) -> None:
