@@ -207,6 +207,15 @@ def test_resume_takes_no_other_settings(study: Finished) -> None:
     assert "`resume` goes on with a study as it was launched, so that `trials` cannot be given too." in done.err
 
 
+@pytest.mark.parametrize("verb", [("status",), ("report", "--output", "third.html"), ("export", "--to", "torch")])
+def test_reading_a_study_imports_no_engine(study: Finished, verb: tuple[str, ...]) -> None:
+    done = schedsearch(verb[0], NAME, *verb[1:], cwd=study.folder, PYTHONPROFILEIMPORTTIME="1")
+    assert done.code == 0
+    imported = set(re.findall(r"\| +([a-z_]+)$", done.err, flags=re.MULTILINE))
+    assert "sqlalchemy" in imported
+    assert not imported & {"torch", "mlflow", "optuna", "botorch"}
+
+
 def test_sync_finds_nothing_left_to_do(study: Finished) -> None:
     done = schedsearch("sync", NAME, cwd=study.folder)
     assert json.loads(done.out)["mirrored"] == 0

@@ -92,3 +92,11 @@ def test_the_shipped_migrations_make_a_store(installed: Path) -> None:
     schedsearch = installed / "venv" / "bin" / "schedsearch"
     run(schedsearch, "db", "upgrade", "--storage", "sqlite:///new.db", cwd=installed)
     assert '"fits": true' in run(schedsearch, "db", "check", "--storage", "sqlite:///new.db", cwd=installed)
+
+
+def test_a_study_runs_to_its_verdict(installed: Path) -> None:
+    launch = ("launch", "--task", "digits", "--space", "quick", "--trials", "4", "--total-updates", "40")
+    few = ("--noise-seeds", "2", "--confirm-seeds", "2", "--study", "wheel", "--mlflow", "none")
+    said = run(installed / "venv" / "bin" / "schedsearch", *launch, *few, cwd=installed)
+    assert "loss" in said
+    assert (installed / "schedsearch-results" / "wheel" / "winner_torch.py").exists()
