@@ -28,9 +28,10 @@ def study(task: str, trials: int, seed: int, folder: Path) -> str:
     """What `launch` printed for this task; a study that was begun in `folder` goes on."""
     name = f"{task}-{trials}-{seed}"
     fresh = ["--task", task, "--study", name, "--trials", str(trials), "--seed", str(seed)]
-    command = ["launch", *(["--resume", name] if known(name, folder) else fresh), "--mlflow", "none"]
-    done = subprocess.run([SCHEDSEARCH, *command], cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
-    return f"## {task}\n\n    $ schedsearch {' '.join(command)}\n" + "".join(
+    begun = ["--resume", name] if known(name, folder) else fresh
+    command = [SCHEDSEARCH, "launch", *begun, "--mlflow", "none"]
+    done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    return f"## {task}\n\n    $ schedsearch launch {' '.join(fresh)} --mlflow none\n" + "".join(
         f"    {line}\n" if line else "\n" for line in done.stdout.splitlines()
     )
 

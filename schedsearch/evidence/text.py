@@ -52,8 +52,10 @@ def _conclusion(
 
 
 def _which(leader: Finalist, recommended: Finalist, tied: Sequence[Finalist]) -> str:
-    ruled_out = any(one.left_race and one.complexity < recommended.complexity for one in tied)
-    simplest = "the simplest of them" + (" that the race had not left behind" if ruled_out else "")
+    simpler = [one for one in tied if one.complexity < recommended.complexity]
+    reasons = [" that the race had not left behind"] * any(one.left_race for one in simpler)
+    reasons += [" that is not clearly worse than another"] * any(not one.left_race for one in simpler)
+    simplest = "the simplest of them" + " and".join(reasons)
     return f"the winner and {simplest}" if recommended is leader else simplest
 
 

@@ -5,8 +5,9 @@ unless another finalist beats it beyond doubt (p below .01 divided by the number
 at 95 % overstated leads by .08 noise sd in simulation; or the winner had a seed that collapsed). Who is not clearly
 worse than the leader ties with it; scatter of its own far beyond the noise of the others is no excuse.
 
-Of those that tie the simplest is recommended, but nobody whom the race had left behind: a few seeds more cannot undo
-what it saw (simulated with a spread of true values of .3 / 1 / 3 noise sd, that lowers the regret of the recommended
+Of those that tie the simplest is recommended, but nobody who is clearly worse than another of them (to tie is not
+transitive: a leader that scatters ties with many), and nobody whom the race had left behind: a few seeds more cannot
+undo what it saw (simulated with a spread of true values of .3 / 1 / 3 noise sd, that lowers the regret of the recommended
 schedule from .29 / .50 / .37 to .24 / .33 / .28 sd). Leads of the winner are unbiased (within .02 sd of one run);
 those of a simpler schedule that was recommended for tying overstate a little, by .02 to .04 sd, and by up to .16 where
 it is a baseline that did not race: being in the tie is itself luck on the reported seeds. Their intervals hold the
@@ -152,9 +153,15 @@ def _keeps_up(one: Finalist, leader: Finalist, reading: Reading) -> bool:
     return gap is not None and (reading.level(one, leader) or reading.sign * gap.value < 0)
 
 
+def _keeps_up_with_all(one: Finalist, others: Sequence[Finalist], reading: Reading) -> bool:
+    return all(_keeps_up(one, other, reading) for other in others if other is not one)
+
+
 def _recommended(tied: Sequence[Finalist], leader: Finalist, reading: Reading) -> Finalist:
-    """The simplest of those that tie, the leader or one that lasted to the end of the race (or did not race)."""
-    worthy = [one for one in tied if one is leader or not one.left_race]
+    """The simplest of those that tie: the leader, or one that lasted to the end of the race (or did not race) and is
+    not clearly worse than any other of them."""
+    steady = [one for one in tied if not one.left_race and _keeps_up_with_all(one, tied, reading)]
+    worthy = [leader, *(one for one in steady if one is not leader)]
     return min(worthy, key=lambda one: (*one.complexity, badness(one.scores, reading.sign)))
 
 

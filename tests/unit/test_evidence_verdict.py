@@ -98,6 +98,17 @@ def test_of_those_that_tie_the_simplest_is_recommended() -> None:
     assert [standing(found, one).is_tied for one in (2, 9, 3)] == [True, True, False]
 
 
+def test_nobody_is_recommended_who_is_clearly_worse_than_another_that_ties() -> None:
+    scattered = [0.93, 1.07, 0.94, 1.06, 0.95, 1.05]
+    worse = [value + 0.05 for value in A]
+    found = verdict(
+        finalist(9, scattered, role="winner"), finalist(1, worse, role="baseline"), finalist(2, A, role="baseline")
+    )
+    assert set(found.tied_ids) == {9, 1, 2}
+    assert found.recommended_id == 2
+    assert "Use the simplest of them that is not clearly worse than another, schedule 2" in found.text
+
+
 def test_equally_simple_schedules_are_told_apart_by_their_mean() -> None:
     better = [value - 0.001 for value in A]
     found = verdict(finalist(1, A, complexity=(1,)), finalist(2, better, complexity=(1,), role="winner"))
