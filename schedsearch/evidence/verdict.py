@@ -7,11 +7,11 @@ worse than the leader ties with it; scatter of its own far beyond the noise of t
 
 Of those that tie the simplest is recommended, but nobody who is clearly worse than another of them (to tie is not
 transitive: a leader that scatters ties with many), and nobody whom the race had left behind: a few seeds more cannot
-undo what it saw (simulated with a spread of true values of .3 / 1 / 3 noise sd, that lowers the regret of the recommended
-schedule from .29 / .50 / .37 to .24 / .33 / .28 sd). Leads of the winner are unbiased (within .02 sd of one run);
-those of a simpler schedule that was recommended for tying overstate a little, by .02 to .04 sd, and by up to .16 where
-it is a baseline that did not race: being in the tie is itself luck on the reported seeds. Their intervals hold the
-truth as often as they say.
+undo what it saw (simulated with a spread of true values of .3 / 1 / 3 noise sd, that lowers the regret of the
+recommended schedule from .29 / .50 / .37 to .24 / .33 / .28 sd). Leads of the winner are unbiased (within .02 sd of one
+run); those of a simpler schedule that was recommended for tying overstate a little, by .02 to .04 sd, and by up to .16
+where it is a baseline that did not race: being in the tie is itself luck on the reported seeds. Their intervals hold
+the truth as often as they say.
 
 A free shape is measured beside the finalists and takes no part in any of this.
 """
