@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 SCHEDSEARCH = Path(sys.executable).with_name("schedsearch")
-PROBE_UPDATES = 400
+PROBE_UPDATES = 3000
 
 
 def launch(folder: Path, *arguments: str) -> float:
@@ -45,8 +45,9 @@ def trained(folder: Path) -> tuple[int, float]:
 
 def horizon(seconds: float, workers: int) -> int:
     """Updates of a run that takes about so long while `workers` train side by side."""
+    fixed = ("--total-updates", str(PROBE_UPDATES))
     with tempfile.TemporaryDirectory() as folder:
-        launch(Path(folder), "--trials", "4", "--mlflow", "none", "--workers", str(workers))
+        launch(Path(folder), "--trials", "4", "--mlflow", "none", "--workers", str(workers), *fixed)
         count, total = trained(Path(folder))
     return max(20, round(PROBE_UPDATES * seconds * count / total))
 

@@ -9,7 +9,7 @@ from schedsearch.commands.inspect import require_file_store
 from schedsearch.commands.launch import Launched
 from schedsearch.commands.mirroring import OFF
 from schedsearch.commands.outputs import export_winner, write_report
-from schedsearch.space import Question
+from schedsearch.space import Question, SearchSpace
 from schedsearch.store import Candidate, Store
 from schedsearch.tracking import serve_command
 
@@ -31,12 +31,13 @@ def export(storage: str, name: str, kind: str, candidate_id: int | None) -> str:
 def final_words(storage: str, done: Launched, mlflow_uri: str) -> str:
     """The end of `launch` for a person: answers and caveats, where everything is, and the verdict last."""
     with Store.open(storage) as store:
-        verdict = store.verdict(store.study(done.study).id)
+        study = store.study(done.study)
+        verdict = store.verdict(study.id)
     if verdict is None:
         return f"The study {done.study!r} has no verdict."
-    order = list(Question)
-    chosen = [one for one in verdict.answers if one.is_chosen]
-    sentences = [one.sentence for one in sorted(chosen, key=lambda one: order.index(Question(one.question)))]
+    asked = [answer.question for answer in SearchSpace.from_dict(study.space).answers]
+    chosen = {one.question: one.sentence for one in verdict.answers if one.is_chosen}
+    sentences = [chosen[question] for question in Question if question in chosen and asked.count(question) > 1]
     warnings = [f"Note: {one}" for one in verdict.details.get("warnings", ())]
     return "\n".join(["", *sentences, *warnings, "", *_places(done, mlflow_uri), "", verdict.text])
 
