@@ -39,6 +39,8 @@ def begun(folder: Path) -> bool:
 
 
 def launched(folder: Path) -> subprocess.Popen[str]:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests in the background: children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [SCHEDSEARCH, "launch", *STUDY],
         cwd=folder,
