@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -105,12 +106,18 @@ def settle(value: Any) -> None:
 
     So 1, 1.0 and np.float32(1) make the same value with the same serialized form, and -0.0 is 0.0.
     """
-    for one in fields(value):
-        given = getattr(value, one.name)
-        if one.type == "float":
-            object.__setattr__(value, one.name, float(given) + 0.0)
+    for name, is_float in _fields_of(type(value)):
+        given = getattr(value, name)
+        if is_float:
+            object.__setattr__(value, name, float(given) + 0.0)
         elif is_integer(given):
-            object.__setattr__(value, one.name, int(given))
+            object.__setattr__(value, name, int(given))
+
+
+@cache
+def _fields_of(kind: type) -> tuple[tuple[str, bool], ...]:
+    """Names of a dataclass's fields, and which of them are floats; a search makes schedules by the ten thousand."""
+    return tuple((one.name, one.type == "float") for one in fields(kind))
 
 
 def plain(value: Any) -> Any:

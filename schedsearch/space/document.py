@@ -6,6 +6,7 @@ behind the parameters are those of `schedsearch.schedule`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -164,7 +165,7 @@ class DecaySpace(Part):
             raise ValueError(f"must list at least one kind of {', '.join(type(self).model_fields)}, but is empty.")
         return self
 
-    @property
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The kinds to search, always in the same order."""
         return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
