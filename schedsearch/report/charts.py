@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from schedsearch.report.values import Interval, Line, ModelFacts, ReportData
+from schedsearch.report.values import DiagnosedRun, Interval, Line, ModelFacts, ReportData
 from schedsearch.report.views import FinalistView
 
 
@@ -31,7 +31,20 @@ def chart_data(data: ReportData, finalists: Sequence[FinalistView]) -> dict[str,
             for one in data.predictions
         ],
         "shape": None if data.shape is None else [data.shape.named.candidate_id, data.shape.free.candidate_id],
+        "diagnosis": {
+            "kinds": [name for name, _ in data.diagnosis.kinds],
+            "runs": [_diagnosed(one) for one in data.diagnosis.runs],
+        },
         "model": None if data.model is None else _model(data.model),
+    }
+
+
+def _diagnosed(one: DiagnosedRun) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "baseLr": one.base_lr,
+        "warm": one.has_warmup,
+        "text": f"run {one.run_id}, {one.schedule}",
     }
 
 

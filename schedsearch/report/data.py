@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schedsearch.evidence import estimate_noise, pairing_correlation
+from schedsearch.report.diagnosis import diagnosis_facts
 from schedsearch.report.finalists import finalist_facts, prediction_facts, question_facts, verdict_facts
 from schedsearch.report.model import model_facts, shape_facts
-from schedsearch.report.rows import StudyRows
+from schedsearch.report.rows import ENDED, StudyRows
 from schedsearch.report.searched import arm_facts, candidate_facts, searched_runs
 from schedsearch.report.values import NoiseFacts, PhaseFacts, ReportData, StudyFacts
 from schedsearch.store import Phase, Run, RunState, Store, Study
@@ -28,16 +29,16 @@ def load_report_data(store: Store, study_name: str) -> ReportData:
 
 
 def read_rows(store: Store, study_name: str) -> StudyRows:
-    """The rows behind a report; the measurements of the confirmation only."""
+    """The rows behind a report, the measurements of every run that ended among them."""
     study = store.study(study_name)
     runs = store.runs(study.id)
-    confirmed = [run.id for run in runs if run.phase is Phase.CONFIRM and run.state is RunState.COMPLETED]
+    ended = [run.id for run in runs if run.state in ENDED]
     return StudyRows(
         study=study,
         candidates=store.candidates(study.id),
         runs=runs,
         verdict=store.verdict(study.id),
-        measurements={run_id: store.measurements(run_id) for run_id in confirmed},
+        measurements={run_id: store.measurements(run_id) for run_id in ended},
         model_checks=store.model_checks(study.id),
     )
 
@@ -57,6 +58,7 @@ def assemble(rows: StudyRows) -> ReportData:
         predictions=() if verdict is None else prediction_facts(rows, verdict),
         shape=None if verdict is None else shape_facts(verdict, by_id),
         model=None if verdict is None else model_facts(rows, verdict),
+        diagnosis=diagnosis_facts(rows),
         candidates=candidate_facts(rows, by_id),
         phases=tuple(_phase(rows, phase) for phase in Phase),
         noise=_noise(rows),

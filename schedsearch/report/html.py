@@ -45,6 +45,7 @@ def render_report(data: ReportData) -> str:
             arms=views.arm_views(data, arms),
             arm_scale=arms,
             sparklines=views.sparklines(data.model),
+            runs=views.run_views(data.diagnosis),
             features=views.feature_views(data.model),
             styles=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
             scripts=[Markup(one) for one in scripts],  # noqa: S704 - plotly's and our own file

@@ -16,7 +16,7 @@ ENDED = (RunState.COMPLETED, RunState.DIVERGED)
 
 @dataclass(frozen=True)
 class StudyRows:
-    """One study's rows. measurements: by run id, of the confirmation's runs."""
+    """One study's rows. measurements: by run id, of every run that completed or diverged."""
 
     study: Study
     candidates: Sequence[Candidate]

@@ -195,6 +195,34 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
+class DiagnosedRun:
+    """One run and what its curves tell. losses: as measured (training, where known); lrs: at the same updates."""
+
+    run_id: int
+    schedule: str
+    arm: str
+    has_warmup: bool
+    base_lr: float
+    phase: str
+    seed: int
+    kind: str
+    sentence: str
+    losses: Line
+    lrs: Line
+
+
+@dataclass(frozen=True)
+class DiagnosisFacts:
+    """Every run's diagnosis. kinds: (name, meaning). arms: (label, runs of each kind), those with
+    the most troubled runs first. sentence: unstable starts with and without a warm-up. runs: the troubled first."""
+
+    sentence: str
+    kinds: tuple[tuple[str, str], ...]
+    arms: tuple[tuple[str, tuple[int, ...]], ...]
+    runs: tuple[DiagnosedRun, ...]
+
+
+@dataclass(frozen=True)
 class CandidateFacts:
     """A row of the full table. search_score: its one run in the search; confirmed: on fresh seeds."""
 
@@ -248,6 +276,7 @@ class ReportData:
     predictions: tuple[Prediction, ...]
     shape: ShapeFacts | None
     model: ModelFacts | None
+    diagnosis: DiagnosisFacts
     candidates: tuple[CandidateFacts, ...]
     phases: tuple[PhaseFacts, ...]
     noise: NoiseFacts

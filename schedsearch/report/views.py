@@ -10,6 +10,8 @@ from schedsearch.report.scales import Scale, robust_scale, scale_of
 from schedsearch.report.values import (
     ArmCurve,
     ArmFacts,
+    DiagnosedRun,
+    DiagnosisFacts,
     FinalistFacts,
     Interval,
     Line,
@@ -101,7 +103,7 @@ def sparklines(model: ModelFacts | None) -> list[Sparkline]:
 
 def _path(line: Line) -> str:
     known = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y is not None]
-    last, top = max(1.0, known[-1][0]), max(y for _, y in known)
+    last, top = max(1.0, known[-1][0]), max(y for _, y in known) or 1.0
     return "M" + "L".join(f"{100 * x / last:.1f} {29 - 28 * y / top:.1f}" for x, y in known)
 
 
@@ -111,6 +113,29 @@ def feature_views(model: ModelFacts | None) -> list[FeatureView]:
         return []
     largest = model.features[0][1]
     return [FeatureView(meaning, share, round(100 * share / largest, 1)) for meaning, share in model.features]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A diagnosed run: its loss and its LR as SVG paths in a box of 100 by 30."""
+
+    facts: DiagnosedRun
+    loss: str
+    lr: str
+
+
+def run_views(diagnosis: DiagnosisFacts) -> list[RunView]:
+    """Every run, the troubled first; losses far above the start are cut at half as much again."""
+    return [RunView(one, _loss_path(one.losses), _loss_path(one.lrs)) for one in diagnosis.runs]
+
+
+def _loss_path(line: Line) -> str:
+    known = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y is not None]
+    if len(known) < 2:
+        return ""
+    top = 1.5 * max(abs(known[0][1]), 1e-300)
+    low = min(0.0, *(y for _, y in known))
+    return _path(Line(tuple(x for x, _ in known), tuple(min(y, top) - low for _, y in known)))
 
 
 def places_of(data: ReportData) -> Places:

@@ -136,17 +136,23 @@ class _Builder:
                 "The loss was not finite at update 57." if lost else None, True, False, None,
             )
         )  # fmt: skip
-        if phase is Phase.CONFIRM and not lost:
-            self.measurements[number] = list(self.curve(candidate.schedule, float(score)))
+        points = self.curve(candidate.schedule, float(score))
+        if lost:
+            points = [one for one in points if one.update < 57]
+            points.append(MeasurementRow(57, float(candidate.schedule.lrs(TOTAL)[57]), None, None))
+        self.measurements[number] = points
 
     def curve(self, schedule: Schedule, final: float) -> list[MeasurementRow]:
+        """The rows of a run; the first two of one at a base LR too high for its start are a spike."""
         lrs = schedule.lrs(TOTAL)
+        spike = 9.0 if schedule.warmup is None and schedule.base_lr > 0.03 else 0.0
         points = []
         for t in range(TOTAL // 20 - 1, TOTAL, TOTAL // 20):
             left = 1 - (t + 1) / TOTAL
             value = final + 2.2 * np.exp(-9 * (1 - left)) * left + 0.12 * (lrs[t] / lrs.max()) * left
+            train = value - 0.02 + (spike if t < 40 else 0.0)
             points.append(
-                MeasurementRow(t, float(lrs[t]), value - 0.02, value, {} if self.given.metric == "loss" else
+                MeasurementRow(t, float(lrs[t]), train, value, {} if self.given.metric == "loss" else
                                {self.given.metric: final - 0.5 * left**2})
             )  # fmt: skip
         return points

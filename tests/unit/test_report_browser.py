@@ -13,7 +13,7 @@ from schedsearch.report.html import render_report
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 CHARTS = ("shape", "lr-chart", "learning-chart", "shape-chart", "search-chart", "left-out-chart", "prediction-chart",
-          "agreement-chart")  # fmt: skip
+          "agreement-chart", "diagnosis-chart")  # fmt: skip
 WICKED = "</script><script>window.pwned=1</script><img src=x onerror='window.pwned=2'>%{x}<b>"
 
 

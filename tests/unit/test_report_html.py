@@ -51,6 +51,7 @@ def test_the_verdict_comes_first(clear: str) -> None:
         "Score by arm",
         "The search",
         "The model",
+        "Diagnosis of every run",
         "What this holds for",
         "Every candidate",
     ]
@@ -87,6 +88,17 @@ def test_the_model_section_says_what_the_model_is_worth(clear: str) -> None:
     assert len(values["points"]) > 30
     assert {"measured", "predicted"} == values["points"][0].keys()
     assert values["agreement"]["y"][-1] == pytest.approx(0.93, abs=0.02)
+
+
+def test_every_run_has_a_diagnosis_and_the_arms_are_counted(clear: str) -> None:
+    text = visible(clear)
+    told = re.search(r"Without warm-up (\d+) of (\d+) runs at base LR 0\.0\d+ or more started unstable", text)
+    assert told is not None
+    assert 0 < int(told[1]) <= int(told[2])
+    runs = chart_values(clear)["diagnosis"]["runs"]
+    assert len(runs) == clear.count('<tr id="run-')
+    assert sum(one["kind"] == "unstable start" for one in runs) >= int(told[1])
+    assert "It diverged at update 57, 14 % of the way" in text
 
 
 def test_both_shapes_are_drawn_and_the_free_one_is_a_yardstick(clear: str) -> None:

@@ -155,6 +155,23 @@
       axis(`predicted ${data.metric}`, { nticks: 5, range: range("predicted") }), axis(`measured ${data.metric}`, { nticks: 5, range: range("measured") })), paint);
   }
 
+  // Two lanes a kind, so that runs with and without a warm-up do not hide each other.
+  function drawDiagnosis() {
+    if (!has("diagnosis-chart")) return;
+    const { kinds, runs } = data.diagnosis;
+    const lane = (warm) => {
+      const own = runs.filter((one) => one.warm === warm);
+      return {
+        x: own.map((one) => one.baseLr), y: own.map((one) => kinds.indexOf(one.kind) + (warm ? -0.14 : 0.14)), mode: "markers", type: "scatter",
+        marker: { color: colour(warm ? "--accent" : "--s1"), size: 7, opacity: 0.6 }, text: own.map((one) => escaped(one.text)),
+        hovertemplate: "%{text}<extra></extra>",
+      };
+    };
+    Plotly.react("diagnosis-chart", [lane(true), lane(false)], layout(
+      axis("base LR", { type: "log", exponentformat: "power" }),
+      axis("", { tickvals: kinds.map((_, i) => i), ticktext: kinds.map(escaped), range: [kinds.length - 0.5, -0.5] })), paint);
+  }
+
   function buildLegend() {
     const box = document.getElementById("legend");
     if (!box) return;
@@ -202,6 +219,7 @@
     drawShapes();
     drawPredictions();
     drawAgreement();
+    drawDiagnosis();
   }
 
   buildLegend();
