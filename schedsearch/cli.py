@@ -212,6 +212,22 @@ def report(study: str, storage: str, output: Path | None) -> None:
 
 @cli.command()
 @click.argument("study")
+@storage_option
+@json_option
+def answers(study: str, storage: str, as_json: bool) -> None:
+    """The study's answers to the three questions, with sizes and intervals, and what mattered in its search."""
+    from schedsearch.commands.answers import answers as run
+    from schedsearch.report.answers import answers_text
+
+    found = run(storage, study)
+    if as_json:
+        emit_json(found.to_dict())
+    else:
+        click.echo(answers_text(found))
+
+
+@cli.command()
+@click.argument("study")
 @click.option(
     "--to",
     "kind",

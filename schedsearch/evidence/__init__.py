@@ -10,7 +10,7 @@ from schedsearch.evidence.noise import (
     seed_rank_agreement,
     seeds_needed,
 )
-from schedsearch.evidence.questions import AnswerResult, unconfirmed_answers
+from schedsearch.evidence.questions import AnswerResult, liked_base_lrs, unconfirmed_answers
 from schedsearch.evidence.race import finishers, race_winner, runner_up, survivors
 from schedsearch.evidence.scores import Scores
 from schedsearch.evidence.shape import ShapeGap
@@ -32,6 +32,7 @@ __all__ = [
     "decide",
     "estimate_noise",
     "finishers",
+    "liked_base_lrs",
     "pairing_correlation",
     "pairing_pays",
     "race_winner",

@@ -9,7 +9,7 @@ from math import sqrt
 from statistics import fmean
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from schedsearch.errors import InvalidInput
 from schedsearch.evidence.scores import BySeed, Scores, covariance, diverged, finite, shared
@@ -92,6 +92,8 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Spearman's correlation; None where one side does not vary."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
+    from scipy import stats  # takes most of a second to import, and is needed here only
+
     return float(stats.spearmanr(a, b).statistic)
 
 

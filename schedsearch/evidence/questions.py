@@ -235,6 +235,23 @@ def _divergence(side: Side) -> str:
     return f"{_named(side)} {lost} of {words.seeds(count)} diverged"
 
 
+def liked_base_lrs(base_lrs: Mapping[str, float]) -> str:
+    """How far the answers to one question agree on the base LR, which is the interaction of the two; empty below two.
+
+    base_lrs: by answer, each at its own best candidate.
+    """
+    if len(base_lrs) < 2:
+        return ""
+    low, high = min(base_lrs, key=base_lrs.__getitem__), max(base_lrs, key=base_lrs.__getitem__)
+    ratio = base_lrs[high] / base_lrs[low]
+    if ratio < NOTABLE_RATIO:
+        return f"All its answers like about the same base LR ({words.lr(base_lrs[low])} to {words.lr(base_lrs[high])})."
+    return (
+        f"Its answers like different base LRs: from {words.lr(base_lrs[low])} ({low}) to {words.lr(base_lrs[high])} "
+        f"({high}), {ratio:.2g}x apart."
+    )
+
+
 def unconfirmed_answers(
     candidates: Sequence[Finalist], direction: str, *, phase: str, confirmed: Collection[tuple[str, str]]
 ) -> tuple[AnswerResult, ...]:

@@ -10,10 +10,11 @@ from schedsearch.evidence import estimate_noise, pairing_correlation
 from schedsearch.report.diagnosis import diagnosis_facts
 from schedsearch.report.finalists import finalist_facts, prediction_facts, question_facts, verdict_facts
 from schedsearch.report.model import model_facts, shape_facts
-from schedsearch.report.rows import ENDED, StudyRows
+from schedsearch.report.rows import ENDED, FREEFORM, StudyRows
 from schedsearch.report.searched import arm_facts, candidate_facts, searched_runs
 from schedsearch.report.values import NoiseFacts, PhaseFacts, ReportData, StudyFacts
-from schedsearch.store import Phase, Run, RunState, Store, Study
+from schedsearch.search.importance import Importances, importances
+from schedsearch.store import Candidate, Phase, Run, RunState, Store, Study
 
 MEANINGS = {
     Phase.NOISE: "one baseline on several seeds: how much do results scatter?",
@@ -28,19 +29,28 @@ def load_report_data(store: Store, study_name: str) -> ReportData:
     return assemble(read_rows(store, study_name))
 
 
-def read_rows(store: Store, study_name: str) -> StudyRows:
-    """The rows behind a report, the measurements of every run that ended among them."""
+def read_rows(store: Store, study_name: str, *, with_curves: bool = True) -> StudyRows:
+    """The rows behind a report; with curves also the measurements of every run that ended."""
     study = store.study(study_name)
-    runs = store.runs(study.id)
-    ended = [run.id for run in runs if run.state in ENDED]
+    runs, candidates = store.runs(study.id), store.candidates(study.id)
+    ended = [run.id for run in runs if run.state in ENDED and with_curves]
     return StudyRows(
         study=study,
-        candidates=store.candidates(study.id),
+        candidates=candidates,
         runs=runs,
         verdict=store.verdict(study.id),
         measurements={run_id: store.measurements(run_id) for run_id in ended},
         model_checks=store.model_checks(study.id),
+        importances=_importances(study, candidates, runs),
     )
+
+
+def _importances(study: Study, candidates: Sequence[Candidate], runs: Sequence[Run]) -> Importances:
+    """Of the searched runs; those of free shapes answer no question."""
+    schedules = {one.id: one.schedule for one in candidates if one.kind != FREEFORM}
+    searched = [run for run in runs if run.phase is Phase.SEARCH and run.state in ENDED]
+    tried = [(schedules[run.candidate_id], run.score) for run in searched if run.candidate_id in schedules]
+    return importances(tried, study.direction)
 
 
 def assemble(rows: StudyRows) -> ReportData:
@@ -53,6 +63,7 @@ def assemble(rows: StudyRows) -> ReportData:
         verdict=None if verdict is None else verdict_facts(verdict),
         finalists=finalists,
         questions=() if verdict is None else question_facts(rows, verdict),
+        importances=rows.importances,
         arms=arm_facts(rows, by_id),
         searched=searched_runs(rows),
         predictions=() if verdict is None else prediction_facts(rows, verdict),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from schedsearch.evidence import FREE_SHAPE
+from schedsearch.evidence import FREE_SHAPE, liked_base_lrs
 from schedsearch.evidence.words import capital
 from schedsearch.report.rows import StudyRows, better_by, name_of
 from schedsearch.report.values import (
@@ -119,11 +119,14 @@ def _question(rows: StudyRows, key: str, answers: Sequence[AnswerRow], *, tie: b
     chosen = ordered[0]
     known = chosen.difference is not None
     return QuestionFacts(
+        key=key,
         title=TITLES[key],
         chosen=chosen.answer,
         sentence=_without_title(chosen.sentence, f"{TITLES[key]}: {chosen.answer}"),
         gain=better_by(chosen.difference, chosen.diff_low, chosen.diff_high, rows.sign) if known else None,
         is_tie=tie,
+        is_asked=key in rows.asked,
+        lr_sentence=liked_base_lrs({one.answer: one.best_base_lr for one in ordered if one.phase == "confirm"}),
         answers=tuple(_answer(rows, one) for one in ordered),
     )
 
@@ -143,6 +146,7 @@ def _answer(rows: StudyRows, row: AnswerRow) -> AnswerFacts:
         schedule=rows.by_id[row.candidate_id].schedule.describe(),
         base_lr=row.best_base_lr,
         score=Interval(row.mean, row.ci_low, row.ci_high),
+        lead=None if row.difference is None else better_by(row.difference, row.diff_low, row.diff_high, rows.sign),
         runs=row.runs,
         confirmed=row.phase == Phase.CONFIRM.value,
         is_chosen=row.is_chosen,

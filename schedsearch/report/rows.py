@@ -8,6 +8,8 @@ from functools import cached_property
 
 from schedsearch.evidence import Scores, spoken
 from schedsearch.report.values import Interval
+from schedsearch.search.importance import Importances
+from schedsearch.space import SearchSpace
 from schedsearch.store import Candidate, MeasurementRow, ModelCheck, Phase, Run, RunState, Study, Verdict
 
 FREEFORM = "freeform"
@@ -16,7 +18,8 @@ ENDED = (RunState.COMPLETED, RunState.DIVERGED)
 
 @dataclass(frozen=True)
 class StudyRows:
-    """One study's rows. measurements: by run id, of every run that completed or diverged."""
+    """One study's rows. measurements: by run id, of every run that completed or diverged.
+    importances: what mattered in the search."""
 
     study: Study
     candidates: Sequence[Candidate]
@@ -24,6 +27,7 @@ class StudyRows:
     verdict: Verdict | None
     measurements: Mapping[int, Sequence[MeasurementRow]]
     model_checks: Sequence[ModelCheck]
+    importances: Importances
 
     @cached_property
     def by_id(self) -> dict[int, Candidate]:
@@ -33,6 +37,12 @@ class StudyRows:
     def sign(self) -> float:
         """1 where low scores are good, -1 where high ones are."""
         return 1.0 if self.study.direction == "minimize" else -1.0
+
+    @cached_property
+    def asked(self) -> set[str]:
+        """The questions to which the study's space has more than one answer."""
+        questions = [answer.question.value for answer in SearchSpace.from_dict(self.study.space).answers]
+        return {one for one in questions if questions.count(one) > 1}
 
     def ended(self, *phases: Phase) -> list[Run]:
         """Runs of these phases (of all, where none is named) that completed or diverged, in the order of their end."""

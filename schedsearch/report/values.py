@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schedsearch.search.importance import Importances
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -100,12 +102,16 @@ class FinalistFacts:
 
 @dataclass(frozen=True)
 class AnswerFacts:
-    """One answer to a question at its best candidate. confirmed: measured on the confirmation's fresh seeds."""
+    """One answer to a question at its best candidate. confirmed: measured on the confirmation's fresh seeds.
+
+    lead: over the best of the other answers, positive is better; None where the two cannot be compared.
+    """
 
     answer: str
     schedule: str
     base_lr: float
     score: Interval
+    lead: Interval | None
     runs: int
     confirmed: bool
     is_chosen: bool
@@ -114,13 +120,17 @@ class AnswerFacts:
 @dataclass(frozen=True)
 class QuestionFacts:
     """One of the three questions. gain: of the chosen answer over the best other one, positive is better. is_tie: the
-    two cannot be told apart."""
+    two cannot be told apart. is_asked: the space has another answer. lr_sentence: the base LRs that the confirmed
+    answers like best."""
 
+    key: str
     title: str
     chosen: str
     sentence: str
     gain: Interval | None
     is_tie: bool
+    is_asked: bool
+    lr_sentence: str
     answers: tuple[AnswerFacts, ...]
 
 
@@ -271,6 +281,7 @@ class ReportData:
     verdict: VerdictFacts | None
     finalists: tuple[FinalistFacts, ...]
     questions: tuple[QuestionFacts, ...]
+    importances: Importances
     arms: tuple[ArmFacts, ...]
     searched: tuple[SearchedRun, ...]
     predictions: tuple[Prediction, ...]

@@ -22,6 +22,7 @@ from schedsearch.schedule import (
     Warmup,
     Wsd,
 )
+from schedsearch.search.importance import Importance, Importances
 from schedsearch.space import SearchSpace, answers_of, arm_of, complexity, load_space
 from schedsearch.space.answers import Arm, Question
 from schedsearch.store import (
@@ -55,6 +56,16 @@ BASELINES = {
     "warmup_cosine": Schedule(0.015, Cosine(), WARMUP),
     "step": Schedule(0.008, MultiStep((0.5, 0.75), 0.1)),
 }
+
+IMPORTANCES = Importances(
+    44,
+    (
+        Importance("base LR", 0.62, 0.81),
+        Importance("warm-up", 0.21, 0.11),
+        Importance("decay", 0.15, 0.07),
+        Importance("restarts", 0.02, 0.01),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -282,4 +293,5 @@ class _Builder:
         return StudyRows(
             study, list(self.candidates.values()), self.runs, self.verdict() if finished else None, self.measurements,
             [ModelCheck(runs, 0.95 - 2.5 / runs) for runs in range(4, len(self.runs), 3)],
+            IMPORTANCES if finished else Importances(11, (), "Importances need 20 searched runs or more."),
         )  # fmt: skip
