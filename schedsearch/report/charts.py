@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from schedsearch.report.values import DiagnosedRun, Interval, Line, ModelFacts, ReportData
+from schedsearch.report.rows import FREEFORM
+from schedsearch.report.values import DiagnosedRun, Interval, Line, ModelFacts, QuestionFacts, ReportData
 from schedsearch.report.views import FinalistView
 
 
@@ -17,6 +18,7 @@ def chart_data(data: ReportData, finalists: Sequence[FinalistView]) -> dict[str,
         "minimize": data.study.direction == "minimize",
         "totalUpdates": data.study.total_updates,
         "series": [_series(one) for one in finalists],
+        "questions": [_question(data, one) for one in data.questions if one.is_asked],
         "searched": [
             {"n": one.number, "score": one.score, "best": one.best, "schedule": one.schedule} for one in data.searched
         ],
@@ -36,6 +38,23 @@ def chart_data(data: ReportData, finalists: Sequence[FinalistView]) -> dict[str,
             "runs": [_diagnosed(one) for one in data.diagnosis.runs],
         },
         "model": None if data.model is None else _model(data.model),
+    }
+
+
+def _question(data: ReportData, facts: QuestionFacts) -> dict[str, Any]:
+    """Searched runs by base LR and answer; the confirmed answers with their intervals, the chosen one first."""
+    runs = [one for one in data.searched if one.kind != FREEFORM]
+    return {
+        "key": facts.key,
+        "confirmed": [
+            {"answer": one.answer, "baseLr": one.base_lr, **_interval(one.score)}
+            for one in facts.answers
+            if one.confirmed
+        ],
+        "runs": [
+            {"answer": one.answers[facts.key], "baseLr": one.base_lr, "score": one.score, "schedule": one.schedule}
+            for one in runs
+        ],
     }
 
 

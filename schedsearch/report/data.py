@@ -147,6 +147,7 @@ def _phase(rows: StudyRows, phase: Phase) -> PhaseFacts:
         failed=sum(run.state is RunState.FAILED for run in runs),
         seeds=spread,
         hours=_hours(runs),
+        updates=sum(run.updates_done or 0 for run in runs),
     )
 
 

@@ -17,8 +17,10 @@ from markupsafe import Markup
 from schedsearch.evidence import words
 from schedsearch.report import views
 from schedsearch.report.charts import chart_data
+from schedsearch.report.queries import query_of
 from schedsearch.report.rows import better_by
 from schedsearch.report.values import Interval, ReportData
+from schedsearch.search.importance import QUESTIONS
 
 TEMPLATES = Path(__file__).parent / "templates"
 UNKNOWN = "–"
@@ -44,6 +46,11 @@ def render_report(data: ReportData) -> str:
             gain_scale=gains,
             arms=views.arm_views(data, arms),
             arm_scale=arms,
+            base_lr_scale=views.base_lr_scale(data),
+            shares=views.share_views(data.importances),
+            methods=QUESTIONS,
+            phases=views.phase_views(data),
+            query=lambda figure: query_of(figure, data.study.name),
             sparklines=views.sparklines(data.model),
             runs=views.run_views(data.diagnosis),
             features=views.feature_views(data.model),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from schedsearch.report.rows import FREEFORM, StudyRows, name_of
 from schedsearch.report.values import ArmFacts, CandidateFacts, FinalistFacts, SearchedRun
+from schedsearch.space import answers_of
 from schedsearch.store import Candidate, Phase, Run, RunState
 
 
@@ -27,6 +28,7 @@ def _arm(rows: StudyRows, label: str, runs: list[Run], finalists: Mapping[int, F
     best = min(confirmed, key=lambda one: one.rank, default=None)
     return ArmFacts(
         label=label,
+        by_base_lr=tuple((rows.by_id[run.candidate_id].schedule.base_lr, run.score) for run in runs),
         scores=tuple(run.score for run in runs if run.score is not None),
         diverged=sum(run.state is RunState.DIVERGED for run in runs),
         confirmed=None if best is None else best.score,
@@ -48,7 +50,11 @@ def searched_runs(rows: StudyRows) -> tuple[SearchedRun, ...]:
     for number, run in enumerate(rows.ended(Phase.SEARCH), start=1):
         best = rows.best([best, run.score])
         candidate = rows.by_id[run.candidate_id]
-        found.append(SearchedRun(number, candidate.schedule.describe(), candidate.kind, run.score, best))
+        answers = {question.value: answer for question, answer in answers_of(candidate.schedule).items()}
+        schedule = candidate.schedule
+        found.append(
+            SearchedRun(number, schedule.describe(), candidate.kind, schedule.base_lr, answers, run.score, best)
+        )
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schedsearch.search.importance import Importances
@@ -136,9 +137,13 @@ class QuestionFacts:
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """One arm: its searched scores (one seed each), how many of its runs diverged, and its best confirmed finalist."""
+    """One arm: its searched scores (one seed each), how many of its runs diverged, and its best confirmed finalist.
+
+    by_base_lr: (base LR, score) of every searched run, the score None where it diverged.
+    """
 
     label: str
+    by_base_lr: tuple[tuple[float, float | None], ...]
     scores: tuple[float, ...]
     diverged: int
     confirmed: Interval | None
@@ -147,11 +152,13 @@ class ArmFacts:
 
 @dataclass(frozen=True)
 class SearchedRun:
-    """One run of the search in the order in which they ended; best: of all so far."""
+    """One run of the search in the order in which they ended; best: of all so far. answers: by question."""
 
     number: int
     schedule: str
     kind: str
+    base_lr: float
+    answers: Mapping[str, str]
     score: float | None
     best: float | None
 
@@ -250,7 +257,7 @@ class CandidateFacts:
 
 @dataclass(frozen=True)
 class PhaseFacts:
-    """How one phase went. seeds: a text such as `1000 .. 1005`."""
+    """How one phase went. seeds: a text such as `1000 .. 1005`. updates: optimizer updates of its runs."""
 
     name: str
     meaning: str
@@ -260,6 +267,7 @@ class PhaseFacts:
     failed: int
     seeds: str
     hours: float
+    updates: int
 
 
 @dataclass(frozen=True)

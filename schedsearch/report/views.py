@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log10
 from statistics import median
 
 from schedsearch.evidence.words import decimals_for
@@ -16,9 +17,11 @@ from schedsearch.report.values import (
     Interval,
     Line,
     ModelFacts,
+    PhaseFacts,
     QuestionFacts,
     ReportData,
 )
+from schedsearch.search.importance import Importances
 
 ASKED = {
     "Warm-up": "Does the start need protection?",
@@ -71,12 +74,34 @@ class FinalistView:
 
 @dataclass(frozen=True)
 class ArmView:
-    """An arm's strip: one dot a searched run, how many lie beyond the bad end, the confirmed interval."""
+    """An arm's strip: one dot a searched run, how many lie beyond the bad end, the confirmed interval.
+
+    cloud: the same runs as (base LR from the left, score from the top), in percent, and whether the run counts as lost
+    (it diverged, or lies beyond the bad end).
+    """
 
     facts: ArmFacts
     dots: tuple[tuple[float, float], ...]
     beyond: int
     bar: Bar | None
+    cloud: tuple[tuple[float, float, bool], ...]
+
+
+@dataclass(frozen=True)
+class ShareView:
+    """A choice's importance by both methods, and the widths of its bars in percent."""
+
+    choice: str
+    ped_anova: float
+    fanova: float
+
+
+@dataclass(frozen=True)
+class PhaseView:
+    """A phase's share of all device time, in percent."""
+
+    facts: PhaseFacts
+    share: float
 
 
 @dataclass(frozen=True)
@@ -222,15 +247,45 @@ def arm_scale(data: ReportData) -> Scale | None:
     return robust_scale([score for one in data.arms for score in one.scores], _sign(data), keep=kept)
 
 
+def base_lr_scale(data: ReportData) -> Scale | None:
+    """One scale of log10 base LR for all arms."""
+    return scale_of([log10(lr) for one in data.arms for lr, _ in one.by_base_lr])
+
+
 def arm_views(data: ReportData, scale: Scale | None) -> list[ArmView]:
-    """A strip for every arm, best first."""
-    return [_arm(one, scale) for one in data.arms]
+    """A strip and a cloud for every arm, best first."""
+    lrs = base_lr_scale(data)
+    return [_arm(one, scale, _cloud(one, lrs, scale, _sign(data))) for one in data.arms]
 
 
-def _arm(facts: ArmFacts, scale: Scale | None) -> ArmView:
+def _cloud(
+    facts: ArmFacts, lrs: Scale | None, scores: Scale | None, sign: float
+) -> tuple[tuple[float, float, bool], ...]:
+    """Good scores are drawn low where low is good; lost runs stand at the bad edge."""
+    if lrs is None or scores is None:
+        return ()
+    bad = scores.high if sign > 0 else scores.low
+    placed = [(lr, bad if score is None or not scores.holds(score) else score) for lr, score in facts.by_base_lr]
+    return tuple((lrs.at(log10(lr)), round(100 - scores.at(score), 2), score == bad) for lr, score in placed)
+
+
+def share_views(importances: Importances) -> list[ShareView]:
+    """Shares in percent, the most important choice first."""
+    return [
+        ShareView(one.choice, round(100 * one.ped_anova, 1), round(100 * one.fanova, 1)) for one in importances.choices
+    ]
+
+
+def phase_views(data: ReportData) -> list[PhaseView]:
+    """Every phase with its share of the time spent."""
+    whole = sum(one.hours for one in data.phases)
+    return [PhaseView(one, round(100 * one.hours / whole, 1) if whole > 0 else 0.0) for one in data.phases]
+
+
+def _arm(facts: ArmFacts, scale: Scale | None, cloud: tuple[tuple[float, float, bool], ...]) -> ArmView:
     shown = [score for score in facts.scores if scale is not None and scale.holds(score)]
     dots = () if scale is None else tuple((scale.at(score), score) for score in shown)
-    return ArmView(facts, dots, len(facts.scores) - len(shown), bar(facts.confirmed, scale))
+    return ArmView(facts, dots, len(facts.scores) - len(shown), bar(facts.confirmed, scale), cloud)
 
 
 def _sign(data: ReportData) -> float:

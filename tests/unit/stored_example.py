@@ -32,6 +32,8 @@ def put(store: Store, rows: StudyRows) -> None:
         assert claim is not None
         run = runs[claim.candidate.id, claim.phase, claim.seed]
         store.finish(claim, _as(RunResult, run), rows.measurements[run.id])
+    for check in rows.model_checks:
+        store.add_model_check(study_id, check.runs, check.rank_agreement)
     if rows.verdict is not None:
         token = store.take_planner(study_id, "worker", 60.0)
         assert token is not None

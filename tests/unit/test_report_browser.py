@@ -13,7 +13,8 @@ from schedsearch.report.html import render_report
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 CHARTS = ("shape", "lr-chart", "learning-chart", "shape-chart", "search-chart", "left-out-chart", "prediction-chart",
-          "agreement-chart", "diagnosis-chart")  # fmt: skip
+          "agreement-chart", "diagnosis-chart",
+          "question-warmup", "question-decay", "question-restarts")  # fmt: skip
 WICKED = "</script><script>window.pwned=1</script><img src=x onerror='window.pwned=2'>%{x}<b>"
 
 

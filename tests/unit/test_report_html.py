@@ -101,6 +101,26 @@ def test_every_run_has_a_diagnosis_and_the_arms_are_counted(clear: str) -> None:
     assert "It diverged at update 57, 14 % of the way" in text
 
 
+def test_each_question_has_a_section_with_a_picture_of_score_against_base_lr(clear: str) -> None:
+    assert re.findall(r'<section class="pair answer" id="answer-(\w+)"', clear) == ["warmup", "decay", "restarts"]
+    values = chart_values(clear)
+    assert [one["key"] for one in values["questions"]] == ["warmup", "decay", "restarts"]
+    warmup = values["questions"][0]
+    assert [one["answer"] for one in warmup["confirmed"]] == ["yes", "no"]
+    assert len(warmup["runs"]) == sum(1 for one in values["searched"])
+    assert {one["score"] is None for one in warmup["runs"]} == {True, False}
+    text = visible(clear)
+    assert "Its answers like different base LRs: from 0.008 (no) to 0.021 (yes), 2.6x apart." in text
+    assert re.search(r"What mattered in the search PED-ANOVA fANOVA base LR 62 % 81 % warm-up 21 % 11 %", text)
+
+
+def test_every_arm_has_its_runs_against_base_lr_and_the_budget_is_told(clear: str) -> None:
+    arms = re.findall(r'<svg class="cloud" role="img" aria-label="(\d+) runs', clear)
+    assert sum(map(int, arms)) == len(chart_values(clear)["searched"])
+    assert clear.count('class="lost"') >= 4
+    assert re.search(r"Asked for: 40 trials\. Spent: 119 runs, [\d ]+ updates, \d+ min of training", visible(clear))
+
+
 def test_both_shapes_are_drawn_and_the_free_one_is_a_yardstick(clear: str) -> None:
     values = chart_values(clear)
     named, free = values["shape"]

@@ -65,6 +65,43 @@
     return [low - room, high + room];
   }
 
+  // The chosen answer has the accent, the other confirmed ones a colour each, the rest is grey.
+  function drawQuestions() {
+    for (const one of data.questions) {
+      const id = `question-${one.key}`;
+      if (!has(id)) continue;
+      const scored = one.runs.filter((run) => run.score !== null);
+      const kept = one.confirmed.flatMap((sure) => [sure.value, sure.low, sure.high]).filter((value) => value !== null);
+      const range = goodRange(scored, kept), edge = range && range[data.minimize ? 1 : 0];
+      const isLost = (run) => run.score === null || run.score < range[0] || run.score > range[1];
+      const traces = [];
+      const names = one.confirmed.map((sure) => sure.answer);
+      const rest = one.runs.filter((run) => !names.includes(run.answer));
+      const groups = [...one.confirmed.map((sure, i) => ({ sure, ink: colour(i === 0 ? "--accent" : `--s${1 + (i - 1) % 8}`), runs: one.runs.filter((run) => run.answer === sure.answer) })),
+        { sure: null, ink: colour("--dot"), runs: rest }];
+      for (const { sure, ink, runs } of groups.reverse()) {
+        for (const lost of [false, true]) {
+          const own = range ? runs.filter((run) => isLost(run) === lost) : [];
+          if (own.length === 0) continue;
+          traces.push({
+            x: own.map((run) => run.baseLr), y: own.map((run) => (lost ? edge : run.score)), mode: "markers", type: "scatter", showlegend: false,
+            marker: { color: ink, size: lost ? 8 : 6, opacity: lost ? 0.9 : 0.55, symbol: lost ? "x-thin-open" : "circle" }, cliponaxis: false,
+            text: own.map((run) => `${run.score === null ? "diverged" : run.score.toPrecision(4)}, ${escaped(run.answer)}<br>${escaped(run.schedule)}`), hovertemplate: "%{text}<extra></extra>",
+          });
+        }
+        if (sure && sure.value !== null) traces.push({
+          x: [sure.baseLr], y: [sure.value], mode: "markers", type: "scatter", name: escaped(sure.answer),
+          marker: { color: ink, size: 11, symbol: "diamond", line: { color: colour("--card"), width: 1 } },
+          error_y: { type: "data", symmetric: false, array: [(sure.high ?? sure.value) - sure.value], arrayminus: [sure.value - (sure.low ?? sure.value)], color: ink, thickness: 2, width: 4 },
+          hovertemplate: `${escaped(sure.answer)}, confirmed: %{y:.4g} at base LR %{x:.3g}<extra></extra>`,
+        });
+      }
+      Plotly.react(id, traces, layout(
+        axis("base LR", { type: "log", exponentformat: "power", dtick: 1 }), axis(data.metric, { range, nticks: 6 }),
+        { showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "reversed", font: { color: colour("--ink"), size: 11 } } }), paint);
+    }
+  }
+
   function drawSearch() {
     if (!has("search-chart")) return;
     const scored = data.searched.filter((one) => one.score !== null);
@@ -88,13 +125,14 @@
   }
 
   // Bad runs may be far away; the axis ends at median + 2 (median - best).
-  function goodRange(scored) {
+  function goodRange(scored, more = []) {
     const sign = data.minimize ? 1 : -1;
     const bad = scored.map((one) => sign * one.score).sort((a, b) => a - b);
     if (bad.length === 0) return undefined;
     const middle = bad[Math.floor(bad.length / 2)], cut = middle + 2 * (middle - bad[0]);
     const kept = bad.filter((one) => one <= cut).map((one) => sign * one);
     if (data.confirmed && data.confirmed.low !== null) kept.push(data.confirmed.low, data.confirmed.high);
+    kept.push(...more);
     const low = Math.min(...kept), high = Math.max(...kept), room = 0.06 * (high - low || 1);
     return [low - room, high + room];
   }
@@ -220,6 +258,7 @@
     drawPredictions();
     drawAgreement();
     drawDiagnosis();
+    drawQuestions();
   }
 
   buildLegend();
