@@ -251,6 +251,34 @@ def export(study: str, kind: str, candidate: int | None, output: Path | None, st
 
 
 @cli.command()
+@click.option("--task", required=True, help="A built-in task, `pkg.module:Name` or `path/file.py:Name`.")
+@click.option("--task-option", "task_options", multiple=True, metavar="NAME=VALUE", help="Option of the task.")
+@click.option("--total-updates", type=int, help="Horizon of the study to come. Default: the task's.")
+@click.option("--device", help="`cpu`, `cuda:0`, ... Default: what this machine has.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@storage_option
+@json_option
+def probe(task_options: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Look for the range of base LRs and whether the start needs protection, before a study.
+
+    A range test and a few short runs with and without a warm-up. What they suggest is stored, and `launch` uses the
+    range for the same task with the same options when it is given none.
+    """
+    from dataclasses import asdict
+
+    from schedsearch.commands.options import parse_task_options
+    from schedsearch.commands.probe import ProbeOptions
+    from schedsearch.commands.probe import probe as run
+
+    options = ProbeOptions(task_options=parse_task_options(task_options), **given)
+    found = run(options, lambda line: None if as_json else click.echo(line, err=True))
+    if as_json:
+        emit_json(asdict(found))
+    else:
+        click.echo(found.sentence)
+
+
+@cli.command()
 @storage_option
 @json_option
 def studies(storage: str, as_json: bool) -> None:

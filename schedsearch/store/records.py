@@ -250,6 +250,32 @@ class ModelCheck:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """What a probe found of a task with these options: the range to look for the base LR in, whether a warm-up matters.
+
+    best_lr: of its best short run; edge_lr: where its range test's loss climbed again. details: its runs, plain values.
+    """
+
+    task_fingerprint: str
+    task: str
+    task_options: Mapping[str, Any]
+    total_updates: int
+    base_lr_low: float
+    base_lr_high: float
+    best_lr: float
+    edge_lr: float
+    warmup_matters: bool
+    sentence: str
+    details: Mapping[str, Any]
+    code_version: str
+
+    @property
+    def base_lr(self) -> tuple[float, float]:
+        """The range, (low, high)."""
+        return self.base_lr_low, self.base_lr_high
+
+
+@dataclass(frozen=True)
 class SchemaStatus:
     """The store's schema revision against this code's."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from schedsearch.errors import InvalidInput, LeaseLost, StudyExists, UnknownStudy
-from schedsearch.store import queue, verdicts
+from schedsearch.store import probes, queue, verdicts
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.migrations import ensure
 from schedsearch.store.records import (
@@ -23,6 +23,7 @@ from schedsearch.store.records import (
     NewRun,
     NewStudy,
     Phase,
+    Probe,
     Run,
     RunResult,
     RunState,
@@ -243,6 +244,16 @@ class Store:
         """Every check of the curve model, in the order of runs."""
         asked = select(model_check).where(model_check.c.study_id == study_id).order_by(model_check.c.runs)
         return self._read(lambda it: [ModelCheck(row.runs, row.rank_agreement) for row in it.execute(asked)])
+
+    # ---- probes
+
+    def save_probe(self, new: Probe) -> None:
+        """What a probe found; an earlier one of the same task and options is replaced."""
+        self._write(lambda it: probes.write(it, new))
+
+    def probe(self, task_fingerprint: str) -> Probe | None:
+        """The newest probe of exactly this task and these options; None where there was none."""
+        return self._read(lambda it: probes.read(it, task_fingerprint))
 
     # ---- candidates and runs
 

@@ -229,3 +229,22 @@ model_check = Table(
     Column("rank_agreement", Double),
     **EXACT_TEXT,
 )
+
+probe = Table(
+    f"{PREFIX}probe",
+    metadata,
+    Column("task_fingerprint", String(64), primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("task_options", JSON, nullable=False),
+    Column("total_updates", Integer, nullable=False),
+    Column("base_lr_low", Double, nullable=False),
+    Column("base_lr_high", Double, nullable=False),
+    Column("best_lr", Double, nullable=False),
+    Column("edge_lr", Double, nullable=False),
+    Column("warmup_matters", Boolean, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("code_version", String(40), nullable=False),
+    Column("created_at", Double, nullable=False),
+    **EXACT_TEXT,
+)

@@ -22,7 +22,17 @@ finally:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["launch", "--help"], ["studies"], ["spaces"], ["tasks"], ["db", "check"], ["answers", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["launch", "--help"],
+        ["studies"],
+        ["spaces"],
+        ["tasks"],
+        ["db", "check"],
+        ["answers", "--help"],
+        ["probe", "--help"],
+    ],
 )
 def test_nothing_heavy_is_imported_to_look(tmp_path: Path, arguments: list[str]) -> None:
     with Store.open(f"sqlite:///{tmp_path / 'schedsearch.db'}"):

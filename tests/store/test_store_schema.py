@@ -84,7 +84,7 @@ def test_an_upgrade_that_was_killed_half_way_can_be_done_again(empty: str) -> No
 def test_an_older_schema_is_refused_with_the_command(empty: str) -> None:
     Store.open(empty).close()
     query(empty, f"update {VERSION_TABLE} set version_num = '0000'")
-    with pytest.raises(SchemaMismatch, match=r"has schema 0000, .* needs 0001: run `schedsearch db upgrade`\."):
+    with pytest.raises(SchemaMismatch, match=r"has schema 0000, .* needs 0002: run `schedsearch db upgrade`\."):
         Store.open(empty)
     assert check(empty) == SchemaStatus("0000", HEAD, fits=False)
 
@@ -93,7 +93,7 @@ def test_a_newer_schema_is_refused_and_never_changed(empty: str) -> None:
     Store.open(empty).close()
     query(empty, f"update {VERSION_TABLE} set version_num = '9999'")
     for attempt in (Store.open, upgrade):
-        with pytest.raises(SchemaMismatch, match=r"schema 9999, newer than .* 0001: install the newer schedsearch\."):
+        with pytest.raises(SchemaMismatch, match=r"schema 9999, newer than .* 0002: install the newer schedsearch\."):
             attempt(empty)
     assert check(empty) == SchemaStatus("9999", HEAD, fits=False)
 
@@ -137,3 +137,16 @@ def test_optuna_lives_in_the_same_database(empty: str, optuna_first: bool) -> No
     upgrade(empty)
     assert search_one(empty) == 2 + optuna_first
     Store.open(empty).close()
+
+
+def test_a_store_of_the_first_schema_is_upgraded_with_its_studies(empty: str) -> None:
+    with Store.open(empty) as store:
+        make_study(store)
+    query(empty, "drop table schedsearch_probe")
+    query(empty, f"update {VERSION_TABLE} set version_num = '0001'")
+    with pytest.raises(SchemaMismatch, match=r"has schema 0001, .* run `schedsearch db upgrade`"):
+        Store.open(empty)
+    upgrade(empty)
+    with Store.open(empty) as store:
+        assert [study.name for study in store.studies()] == ["a-study"]
+        assert store.probe("a" * 64) is None
