@@ -227,6 +227,22 @@ def answers(study: str, storage: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("studies", nargs=-1, required=True)
+@storage_option
+@json_option
+def compare(studies: tuple[str, ...], storage: str, as_json: bool) -> None:
+    """Finished studies of one task side by side: what they held fixed, what they recommend, answers and baselines."""
+    from schedsearch.commands.compare import compare as run
+    from schedsearch.report.compare import comparison_text
+
+    found = run(storage, studies)
+    if as_json:
+        emit_json(found.to_dict())
+    else:
+        click.echo(comparison_text(found))
+
+
+@cli.command()
 @click.argument("study")
 @click.option(
     "--to",

@@ -29,7 +29,7 @@ def load_report_data(store: Store, study_name: str) -> ReportData:
     return assemble(read_rows(store, study_name))
 
 
-def read_rows(store: Store, study_name: str, *, with_curves: bool = True) -> StudyRows:
+def read_rows(store: Store, study_name: str, *, with_curves: bool = True, with_importances: bool = True) -> StudyRows:
     """The rows behind a report; with curves also the measurements of every run that ended."""
     study = store.study(study_name)
     runs, candidates = store.runs(study.id), store.candidates(study.id)
@@ -41,7 +41,7 @@ def read_rows(store: Store, study_name: str, *, with_curves: bool = True) -> Stu
         verdict=store.verdict(study.id),
         measurements={run_id: store.measurements(run_id) for run_id in ended},
         model_checks=store.model_checks(study.id),
-        importances=_importances(study, candidates, runs),
+        importances=_importances(study, candidates, runs) if with_importances else Importances(0, ()),
     )
 
 
