@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from schedsearch.commands.inspect import require_file_store, store_exists
 from schedsearch.commands.mirroring import OFF, MirrorProcess
 from schedsearch.commands.options import LaunchOptions
 from schedsearch.commands.outputs import Outputs, write_outputs
-from schedsearch.commands.preflight import TaskFacts, try_task
+from schedsearch.commands.probe import probed_range
 from schedsearch.commands.progress import Progress, read_progress
 from schedsearch.errors import (
     InvalidInput,
@@ -30,9 +30,10 @@ from schedsearch.schedule import Schedule, relative_bound
 from schedsearch.search.plan import Plan, make_plan
 from schedsearch.space import Baseline, SearchSpace, load_space
 from schedsearch.store import NewRun, NewStudy, Phase, RunState, Store, Study, StudyState
+from schedsearch.task.facts import TaskFacts
 from schedsearch.tracking import check_tracking_uri
 from schedsearch.workers.desk import seeds_of
-from schedsearch.workers.local import LocalWorkers, posts
+from schedsearch.workers.local import LocalWorkers, Post, expected_posts, posts
 from schedsearch.workers.rows import NamedSchedule, new_candidate
 
 POLL_S = 0.2
@@ -55,22 +56,25 @@ def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launche
     """
     if options.mlflow != OFF:
         check_tracking_uri(options.mlflow, options.storage)
-    study, devices = prepare(options) if options.resume is None else _reopen(options)
-    return _run(options, study, devices, watch)
+    with LocalWorkers(options.storage) as workers:
+        study, devices = prepare(options, workers) if options.resume is None else _reopen(options, workers)
+        return _run(options, study, devices, workers, watch)
 
 
-def prepare(options: LaunchOptions) -> tuple[Study, tuple[str, ...]]:
+def prepare(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[str, ...]]:
     """Check everything that can be wrong, then write the study, its noise candidate and its first runs.
 
-    Returns the study and the devices to train on.
+    The workers try the task meanwhile. Returns the study and the devices to train on.
     """
+    workers.rehearse(str(options.task), _task_options(options), _expected_posts(options))
     name = options.study_name(datetime.now())
     space, budget = load_space(options.space), options.budget
     incumbent = None if options.incumbent is None else read_schedule(options.incumbent)
     _refuse_existing(options.storage, name, space)
-    facts = try_task(str(options.task), _task_options(options))
+    facts = workers.facts()
     devices = _devices(options, facts)
-    space = space.with_base_lr(*(options.base_lr or space.base_lr or facts.base_lr_range))
+    probed = probed_range(options.storage, facts.fingerprint)
+    space = space.with_base_lr(*(options.base_lr or space.base_lr or probed or facts.base_lr_range))
     _refuse_impossible(space, incumbent, facts)
     plan = make_plan(
         budget,
@@ -200,13 +204,18 @@ def _noise_schedule(study: Study, space: SearchSpace) -> NamedSchedule:
     return NamedSchedule("baseline", baseline.name, baseline.schedule.with_base_lr(lr))
 
 
-def _reopen(options: LaunchOptions) -> tuple[Study, tuple[str, ...]]:
+def _expected_posts(options: LaunchOptions) -> list[Post]:
+    return expected_posts(options.devices, options.workers, os.cpu_count() or 1)
+
+
+def _reopen(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[str, ...]]:
     require_file_store(options.storage)
     with Store.open(options.storage) as store:
         study = store.study(str(options.resume))
         if study.state is StudyState.FINISHED:
             return study, ()
-        facts = try_task(study.task, study.task_options)
+        workers.rehearse(study.task, study.task_options, _expected_posts(options))
+        facts = workers.facts()
         if facts.fingerprint != study.task_fingerprint:
             raise InvalidInput(
                 f"The task {study.task!r} has changed since the study {study.name!r} began; "
@@ -216,24 +225,35 @@ def _reopen(options: LaunchOptions) -> tuple[Study, tuple[str, ...]]:
         return store.study(study.name), _devices(options, facts)
 
 
-def _run(options: LaunchOptions, study: Study, devices: tuple[str, ...], watch: Callable[[Progress], None]) -> Launched:
+def _run(
+    options: LaunchOptions,
+    study: Study,
+    devices: tuple[str, ...],
+    workers: LocalWorkers,
+    watch: Callable[[Progress], None],
+) -> Launched:
     folder = options.output_dir / study.name
     mirror = MirrorProcess(options.storage, study.name, options.mlflow, folder)
     with Store.open(options.storage) as store:
         if study.state is not StudyState.FINISHED:
             where = posts(devices, options.workers, os.cpu_count() or 1)
-            workers = LocalWorkers(options.storage, study.name, where, folder / "logs")
-            _work(store, study, workers, mirror, watch)
+            _work(store, study, workers, where, folder / "logs", mirror, watch)
         outputs = write_outputs(store, study.name, folder)
         mirror.finish()
     return Launched(study.name, replace(outputs, mlflow_url=mirror.url()))
 
 
 def _work(
-    store: Store, study: Study, workers: LocalWorkers, mirror: MirrorProcess, watch: Callable[[Progress], None]
+    store: Store,
+    study: Study,
+    workers: LocalWorkers,
+    where: Sequence[Post],
+    log_dir: Path,
+    mirror: MirrorProcess,
+    watch: Callable[[Progress], None],
 ) -> None:
     try:
-        workers.start()
+        workers.start(study.name, where, log_dir)
         mirror.start()
         _watch(store, study.name, workers, watch)
     except KeyboardInterrupt:

@@ -106,7 +106,8 @@ def settle(value: Any) -> None:
 
     So 1, 1.0 and np.float32(1) make the same value with the same serialized form, and -0.0 is 0.0.
     """
-    for name, is_float in _fields_of(type(value)):
+    kind: Any = type(value)
+    for name, is_float in _fields_of(kind):
         given = getattr(value, name)
         if is_float:
             object.__setattr__(value, name, float(given) + 0.0)

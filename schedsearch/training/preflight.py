@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from schedsearch.errors import InvalidTask
-from schedsearch.task import Task, load_task
+from schedsearch.task import Task
 from schedsearch.task.facts import TaskFacts
 from schedsearch.task.loading import blamed
 from schedsearch.task.randomness import seeded
@@ -22,9 +21,11 @@ UPDATES = 2
 SEED = 0
 
 
-def examine(reference: str, options: Mapping[str, Any]) -> TaskFacts:
-    """Load the task and train it for two updates at the lowest base LR. Raises InvalidTask, one sentence a fault."""
-    task = load_task(reference, options)
+def examine(task: Task, reference: str) -> TaskFacts:
+    """Train the task for two updates at the lowest base LR; `reference` is how the user named it.
+
+    Leaves the random generators as they were. Raises InvalidTask, one sentence a fault.
+    """
     _check_declarations(task)
     devices = default_devices()
     device = find_device(devices[0])
@@ -94,9 +95,7 @@ def _timed_update(task: Task, reference: str, trainer: Trainer) -> float:
     with blamed(reference, "an update"):
         float(trainer.update(task.lr_range()[0]))
     if trainer.updates_done != done + 1:
-        raise InvalidTask(
-            f"The optimizer must do one step an update, but did {trainer.updates_done - done} instead."
-        )
+        raise InvalidTask(f"The optimizer must do one step an update, but did {trainer.updates_done - done} instead.")
     return time.perf_counter() - started
 
 
@@ -111,8 +110,7 @@ def _check_loss(task: Task, reference: str, trainer: Trainer) -> None:
         raise InvalidTask(f"loss() must return a scalar tensor, but returned {type(loss).__name__} instead.")
     if loss.dim() != 0:
         raise InvalidTask(
-            f"loss() must return a scalar tensor, but returned one of shape {tuple(loss.shape)} instead; "
-            "take its mean."
+            f"loss() must return a scalar tensor, but returned one of shape {tuple(loss.shape)} instead; take its mean."
         )
     if not loss.requires_grad:
         raise InvalidTask("loss() must depend on the model's parameters, but has no gradient.")

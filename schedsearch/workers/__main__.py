@@ -1,14 +1,24 @@
-"""`python -m schedsearch.workers`: what `launch` starts once for each worker. The storage URL comes by environment."""
+"""`python -m schedsearch.workers`: what `launch` starts once for each worker. The storage URL comes by environment.
+
+With `--rehearse` it tries the task first, writes what it found, and waits for one line on stdin that names the study;
+without that line it ends.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schedsearch.errors import SchedsearchError
 from schedsearch.workers.serve import serve
+
+if TYPE_CHECKING:
+    from schedsearch.task import Task
 
 
 def main() -> int:
@@ -16,16 +26,42 @@ def main() -> int:
     parser.add_argument("--study")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--rehearse", metavar="TASK")
+    parser.add_argument("--options", type=json.loads, default={})
+    parser.add_argument("--facts", type=Path)
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        serve(
-            os.environ["SCHEDSEARCH_STORAGE"], study=given.study, device=given.device, threads=given.threads
-        )
+        return _rehearse_and_serve(given) if given.rehearse else _serve(given, None)
     except SchedsearchError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
+
+
+def _serve(given: argparse.Namespace, task: Task | None) -> int:
+    serve(os.environ["SCHEDSEARCH_STORAGE"], study=given.study, device=given.device, threads=given.threads, task=task)
     return 0
+
+
+def _rehearse_and_serve(given: argparse.Namespace) -> int:
+    from schedsearch.workers.rehearsal import rehearse
+
+    task = rehearse(given.rehearse, given.options, given.threads, given.facts)
+    orders = sys.stdin.readline()
+    if task is None or not orders:
+        return 0
+    told = json.loads(orders)
+    given.study, given.device = told["study"], told["device"]
+    _log_to(Path(told["log"]))
+    return _serve(given, task)
+
+
+def _log_to(path: Path) -> None:
+    """From here on, whatever this process prints goes to this file."""
+    with path.open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(log.fileno(), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -1,18 +1,29 @@
-"""Workers as processes of this machine: started, watched, restarted when they die, stopped with grace."""
+"""Workers as processes of this machine: they try the task before there is a study, then serve it; those that die are
+started again, and all are stopped with grace."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from schedsearch.errors import InvalidTask
+from schedsearch.task.facts import TaskFacts
 
 RESTARTS = 3
 GRACE_S = 10.0
+POLL_S = 0.02
+LAST_LINES = 8
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128")
 
 
 @dataclass(frozen=True)
@@ -31,50 +42,120 @@ def posts(devices: Sequence[str], workers: int | None, cores: int) -> list[Post]
     return [Post(devices[index % len(devices)], threads) for index in range(count)]
 
 
+def expected_posts(devices: Sequence[str], workers: int | None, cores: int) -> list[Post]:
+    """The posts that there will be, before torch was asked for the devices: where an accelerator may be used, just one
+    to try the task."""
+    if any(device != "cpu" for device in devices) or (not devices and _may_have_accelerator()):
+        return [Post("cpu", None)]
+    return posts(devices or ("cpu",), workers, cores)
+
+
+def _may_have_accelerator() -> bool:
+    return sys.platform != "linux" or any(Path(one).exists() for one in DRIVERS)
+
+
 @dataclass
 class _Child:
     post: Post
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    starts: int = field(default=0)
+    starts: int = 0
+
+    @property
+    def failed(self) -> bool:
+        return self.process is not None and self.process.poll() not in (None, 0)
+
+    def last_words(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").strip().splitlines()[-LAST_LINES:])
 
 
 class LocalWorkers:
-    """The worker processes of one study. Each writes its own log; the storage URL travels by environment."""
+    """The worker processes of one study; a context manager that leaves none behind.
 
-    def __init__(self, storage: str, study: str, where: Sequence[Post], log_dir: Path) -> None:
+    `rehearse` starts them before there is a study: each loads and tries the task (the seconds that importing torch
+    takes) and waits. `facts` tells what the first has found, and `start` lets them serve. Each writes its own log; the
+    storage URL travels by environment.
+    """
+
+    def __init__(self, storage: str) -> None:
         self._storage = storage
+        self._study: str | None = None
+        self._children: list[_Child] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="schedsearch-", ignore_cleanup_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def rehearse(self, reference: str, options: Mapping[str, Any], where: Sequence[Post]) -> None:
+        """Start one process a post, each to try this task."""
+        for index, post in enumerate(where):
+            child = _Child(post, Path(self._folder.name) / f"worker-{index}.log")
+            self._children.append(child)
+            given = ["--options", json.dumps(dict(options)), "--facts", str(self._answer(index))]
+            self._spawn(child, ["--rehearse", reference, *given], stdin=subprocess.PIPE)
+
+    def _answer(self, index: int) -> Path:
+        return Path(self._folder.name) / f"facts-{index}.json"
+
+    def facts(self) -> TaskFacts:
+        """What the first process found out about the task. Raises InvalidTask with its one sentence a fault."""
+        first, answer = self._children[0], self._answer(0)
+        while not answer.exists():
+            if first.process is None or first.process.poll() is not None:
+                code = None if first.process is None else first.process.returncode
+                raise InvalidTask(f"Trying the task ended with exit code {code}:\n{first.last_words()}")
+            time.sleep(POLL_S)
+        found = json.loads(answer.read_text())
+        if "fault" in found:
+            raise InvalidTask(found["fault"])
+        pairs = {name: tuple(found[name]) for name in ("base_lr_range", "devices")}
+        return TaskFacts(**{**found, **pairs})
+
+    def start(self, study: str, where: Sequence[Post], log_dir: Path) -> None:
+        """One worker a post, of those that rehearsed where they fit; what is left over of them goes home."""
         self._study = study
         log_dir.mkdir(parents=True, exist_ok=True)
-        self._children = [_Child(post, log_dir / f"worker-{index}.log") for index, post in enumerate(where)]
+        rehearsed, self._children = self._children, []
+        for index, post in enumerate(where):
+            fits = bool(rehearsed) and rehearsed[0].post.threads == post.threads
+            child = rehearsed.pop(0) if fits else _Child(post, Path())
+            child.post, child.log = post, log_dir / f"worker-{index}.log"
+            self._children.append(child)
+            if child.process is None or not self._give_orders(child):
+                self._start(child)
+        for child in rehearsed:
+            _dismiss(child)
 
-    def start(self) -> None:
-        """Start every worker."""
-        for child in self._children:
-            self._start(child)
+    def _give_orders(self, child: _Child) -> bool:
+        """Tell a process that rehearsed what to serve; False when it has died meanwhile."""
+        orders = {"study": self._study, "device": child.post.device, "log": str(child.log.resolve())}
+        assert child.process is not None and child.process.stdin is not None  # noqa: S101 - made with a pipe
+        try:
+            child.process.stdin.write(json.dumps(orders).encode() + b"\n")
+            child.process.stdin.close()
+        except BrokenPipeError:
+            return False
+        return True
 
     def _start(self, child: _Child) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "schedsearch.workers",
-            "--study",
-            self._study,
-            "--device",
-            child.post.device,
-        ]
+        self._spawn(child, ["--study", str(self._study), "--device", child.post.device])
+
+    def _spawn(self, child: _Child, arguments: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
+        command = [sys.executable, "-m", "schedsearch.workers", *arguments]
+        threads = {}
         if child.post.threads is not None:
             command += ["--threads", str(child.post.threads)]
-        threads = {} if child.post.threads is None else {"OMP_NUM_THREADS": str(child.post.threads)}
+            threads = {"OMP_NUM_THREADS": str(child.post.threads)}
         environment = {**os.environ, "SCHEDSEARCH_STORAGE": self._storage, **threads}
         with child.log.open("ab") as log:
             child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
+                command, stdout=log, stderr=log, stdin=stdin, env=environment, start_new_session=True
             )
         child.starts += 1
 
@@ -85,29 +166,37 @@ class LocalWorkers:
     def revive(self) -> None:
         """Start again those that died with an error, each a bounded number of times."""
         for child in self._children:
-            died = child.process is not None and child.process.poll() not in (None, 0)
-            if died and child.starts <= RESTARTS:
+            if child.failed and child.starts <= RESTARTS:
                 self._start(child)
 
     def last_words(self) -> str:
         """The last lines of the log of a worker that died with an error; empty when none did."""
-        for child in self._children:
-            if child.process is not None and child.process.poll() not in (None, 0):
-                return "\n".join(child.log.read_text(errors="replace").splitlines()[-8:])
-        return ""
+        return next((child.last_words() for child in self._children if child.failed), "")
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Ask every worker to stop, wait, and kill what is left, with all its children."""
         for child in self._children:
-            self._signal(child, signal.SIGTERM)
+            _signal(child, signal.SIGTERM)
         deadline = time.monotonic() + grace_s
         while self.alive() and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(POLL_S)
         for child in self._children:
-            self._signal(child, signal.SIGKILL)
-            if child.process is not None:
-                child.process.wait()
+            _dismiss(child)
 
-    def _signal(self, child: _Child, what: signal.Signals) -> None:
-        if child.process is not None and child.process.poll() is None:
-            os.killpg(child.process.pid, what)
+
+def _dismiss(child: _Child) -> None:
+    """End this process for good, with all its children."""
+    _signal(child, signal.SIGKILL)
+    if child.process is not None:
+        child.process.wait()
+        _close(child.process.stdin)
+
+
+def _signal(child: _Child, what: signal.Signals) -> None:
+    if child.process is not None and child.process.poll() is None:
+        os.killpg(child.process.pid, what)
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None and not pipe.closed:
+        pipe.close()

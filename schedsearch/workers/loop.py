@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_S = 30.0
 SHORTEST_WAIT_S = 0.02
+WAIT_GROWTH = 1.25
 LONGEST_WAIT_S = 1.0
 
 
@@ -61,6 +62,10 @@ class Worker:
         self._planners: dict[int, Planner] = {}
         self._tasks: dict[int, Task] = {}
 
+    def adopt(self, study: str, task: Task) -> None:
+        """Train this study with a task that is loaded already."""
+        self._tasks[self._store.study(study).id] = task
+
     def stop_on_signals(self) -> None:
         """SIGTERM and SIGINT end the run in hand within one update, give its lease back and end the worker."""
 
@@ -80,7 +85,7 @@ class Worker:
             if self._options.study is not None and not self._running_studies():
                 return
             self._stopping.wait(wait_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            wait_s = min(WAIT_GROWTH * wait_s, LONGEST_WAIT_S)
 
     def _running_studies(self) -> list[Study]:
         if self._options.study is not None:
@@ -163,13 +168,9 @@ class Worker:
             )
         except RunInterrupted:
             raise
-        except (
-            Exception
-        ) as error:  # the user's code: whatever it raises is the result of this run, not of the worker
+        except Exception as error:  # the user's code: whatever it raises is the result of this run, not of the worker
             logger.exception("run %s: the task failed", claim.run_id)
-            return RunResult(
-                state=RunState.FAILED, reason=_where(error), duration_s=time.monotonic() - started
-            )
+            return RunResult(state=RunState.FAILED, reason=_where(error), duration_s=time.monotonic() - started)
         return _from_outcome(outcome)
 
 

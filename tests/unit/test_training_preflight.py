@@ -1,15 +1,10 @@
 """Trying a task: the facts of a good one, one sentence for each thing that can be wrong with another."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 
-from schedsearch.commands.preflight import try_task
 from schedsearch.errors import InvalidTask
-from schedsearch.task.facts import TaskFacts
+from schedsearch.task import load_task
 from schedsearch.training.devices import default_devices
 from schedsearch.training.preflight import examine
 
@@ -35,6 +30,12 @@ class Good(Task):
 
 class Bad(Good):
 """
+
+
+def tried(reference, options):
+    """Load and try a task, as a worker does that rehearses."""
+    return examine(load_task(reference, options), reference)
+
 
 MODEL = "    def model(self):\n        "
 LOSS = "    def loss(self, output, batch):\n        "
@@ -107,7 +108,7 @@ FAULTS = {
     ),
     "direction": (
         "    direction = 'down'",
-        "`direction` must be \"minimize\" or \"maximize\", but is 'down' instead.",
+        '`direction` must be "minimize" or "maximize", but is \'down\' instead.',
     ),
     "range": (
         "    base_lr_range = (0.1, 0.01)",
@@ -159,7 +160,7 @@ def test_each_fault_is_one_clear_sentence(file, which):
     body, sentence = FAULTS[which]
     path = file(body)
     with pytest.raises(InvalidTask) as caught:
-        examine(f"{path}:Bad", {})
+        tried(f"{path}:Bad", {})
     assert len(caught.value.faults) == 1
     told = caught.value.faults[0]
     assert sentence.format(path.name) in told
@@ -173,7 +174,7 @@ def test_each_fault_is_one_clear_sentence(file, which):
 
 def test_the_facts_of_a_good_task(file):
     path = file("    base_lr_range = (0.01, 0.1)")
-    found = examine(f"{path}:Bad", {"total_updates": "12", "optimizer": "adam"})
+    found = tried(f"{path}:Bad", {"total_updates": "12", "optimizer": "adam"})
     assert (found.name, found.metric, found.direction, found.optimizer) == ("bad", "loss", "minimize", "adam")
     assert (found.batch_size, found.total_updates, found.updates_per_epoch, found.parameters) == (4, 12, 2, 4)
     assert found.base_lr_range == (1e-4, 0.1)
@@ -181,12 +182,12 @@ def test_the_facts_of_a_good_task(file):
     assert found.seconds_per_update > 0
     assert found.seconds_per_evaluation > 0
     assert list(found.devices) == default_devices()
-    assert examine(f"{path}:Bad", {}).base_lr_range == (0.01, 0.1)
+    assert tried(f"{path}:Bad", {}).base_lr_range == (0.01, 0.1)
 
 
 def test_an_optimizer_of_the_tasks_own_is_named_by_its_class(file):
     path = file("    def make_optimizer(self, model):\n        return torch.optim.NAdam(model.parameters(), lr=0.1)")
-    assert examine(f"{path}:Bad", {}).optimizer == "NAdam"
+    assert tried(f"{path}:Bad", {}).optimizer == "NAdam"
 
 
 def test_trying_leaves_the_random_numbers_alone(file):
@@ -194,35 +195,5 @@ def test_trying_leaves_the_random_numbers_alone(file):
     torch.manual_seed(2)
     expected = torch.rand(2)
     torch.manual_seed(2)
-    examine(f"{path}:Bad", {})
+    tried(f"{path}:Bad", {})
     assert torch.equal(torch.rand(2), expected)
-
-
-# ---- the child
-
-
-def test_the_child_writes_every_fault_and_prints_nothing(tmp_path):
-    answer = tmp_path / "answer.json"
-    command = [sys.executable, "-W", "error", "-m", "schedsearch.training", "digits", "--answer", str(answer)]
-    given = ["--options", '{"total_updates": 1, "depth": 3}']
-    done = subprocess.run([*command, *given], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert json.loads(answer.read_text())["fault"].splitlines() == [
-        "The task 'digits' has no option `depth`; its options: batch_size, clip_grad_norm, momentum, optimizer, "
-        "total_updates, weight_decay, width.",
-        "`total_updates` must be an integer of at least 2, but is 1 instead.",
-    ]
-
-
-def test_the_launchs_side_returns_the_facts():
-    found = try_task("digits", {"width": 10})
-    assert isinstance(found, TaskFacts)
-    assert found.parameters == 64 * 10 + 10 + 10 * 10 + 10
-    assert isinstance(found.base_lr_range, tuple)
-    assert isinstance(found.devices, tuple)
-
-
-def test_the_launchs_side_raises_the_childs_sentence(file):
-    path = file(LOSS + "return output.sum() * float('nan')")
-    with pytest.raises(InvalidTask, match=r"^The loss must be finite at the start, but is nan at the first update\.$"):
-        try_task(f"{path}:Bad", {})
