@@ -14,7 +14,7 @@ from schedsearch.workers import concluding, confirmation, searching
 from schedsearch.workers.desk import Desk
 from schedsearch.workers.surrogate import Surrogate
 
-PLANNER_LEASE_S = 180.0
+PLANNER_LEASE_S = 60.0  # a planner that was killed holds its study up for so long
 SAME_FAILURES = 3
 
 STEPS: dict[Phase, Callable[[Desk], bool]] = {
