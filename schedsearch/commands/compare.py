@@ -14,4 +14,4 @@ def compare(storage: str, names: Sequence[str]) -> Comparison:
     """The studies of these names. Raises UnknownStudy, and InvalidInput where they cannot be compared."""
     require_file_store(storage)
     with Store.open(storage) as store:
-        return compare_studies([read_rows(store, name, with_curves=False, with_importances=False) for name in names])
+        return compare_studies([read_rows(store, name, with_curves=False) for name in names])

@@ -9,7 +9,7 @@ from schedsearch.commands.inspect import require_file_store
 from schedsearch.commands.launch import Launched
 from schedsearch.commands.mirroring import OFF
 from schedsearch.commands.outputs import export_winner, write_report
-from schedsearch.space import Question, SearchSpace
+from schedsearch.space import SearchSpace
 from schedsearch.store import Candidate, Store
 from schedsearch.tracking import serve_command
 
@@ -35,9 +35,8 @@ def final_words(storage: str, done: Launched, mlflow_uri: str) -> str:
         verdict = store.verdict(study.id)
     if verdict is None:
         return f"The study {done.study!r} has no verdict."
-    asked = [answer.question for answer in SearchSpace.from_dict(study.space).answers]
     chosen = {one.question: one.sentence for one in verdict.answers if one.is_chosen}
-    sentences = [chosen[question] for question in Question if question in chosen and asked.count(question) > 1]
+    sentences = [chosen[question] for question in SearchSpace.from_dict(study.space).asked if question in chosen]
     warnings = [f"Note: {one}" for one in verdict.details.get("warnings", ())]
     return "\n".join(["", *sentences, *warnings, "", *_places(done, mlflow_uri), "", verdict.text])
 

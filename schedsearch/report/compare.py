@@ -63,7 +63,8 @@ def compare_studies(studies: Sequence[StudyRows]) -> Comparison:
     faults += [fault for one in studies[1:] for fault in _differs(studies[0], one)]
     if faults:
         raise InvalidInput(faults)
-    sides = [_side(studies[0], one) for one in studies]
+    told = [assemble(one) for one in studies]
+    sides = [_side(rows, data, told[0]) for rows, data in zip(studies, told, strict=True)]
     first = studies[0].study
     return Comparison(first.task, first.metric, first.direction, tuple(sides))
 
@@ -96,8 +97,7 @@ def _differs(first: StudyRows, other: StudyRows) -> list[str]:
     return []
 
 
-def _side(first: StudyRows, rows: StudyRows) -> Side:
-    data = assemble(rows)
+def _side(rows: StudyRows, data: ReportData, first: ReportData) -> Side:
     recommended = _recommended(data)
     return Side(
         study=rows.study.name,
@@ -106,7 +106,7 @@ def _side(first: StudyRows, rows: StudyRows) -> Side:
         is_tie=data.verdict is not None and data.verdict.is_tie,
         questions=data.questions,
         baselines={one.name: one for one in data.finalists if rows.by_id[one.candidate_id].kind in FIXED_KINDS},
-        lead=None if rows is first else _lead(_recommended(assemble(first)), recommended, rows.sign),
+        lead=None if data is first else _lead(_recommended(first), recommended, rows.sign),
     )
 
 

@@ -10,11 +10,11 @@ from schedsearch.evidence import estimate_noise, pairing_correlation
 from schedsearch.report.diagnosis import diagnosis_facts
 from schedsearch.report.finalists import finalist_facts, prediction_facts, question_facts, verdict_facts
 from schedsearch.report.model import model_facts, shape_facts
-from schedsearch.report.rows import ENDED, FREEFORM, StudyRows
+from schedsearch.report.rows import StudyRows
 from schedsearch.report.searched import arm_facts, candidate_facts, searched_runs
 from schedsearch.report.values import NoiseFacts, PhaseFacts, ReportData, StudyFacts
-from schedsearch.search.importance import Importances, importances
-from schedsearch.store import Candidate, Phase, Run, RunState, Store, Study
+from schedsearch.search.importance import Importances
+from schedsearch.store import Phase, Run, RunState, Store, Study
 
 MEANINGS = {
     Phase.NOISE: "one baseline on several seeds: how much do results scatter?",
@@ -29,28 +29,23 @@ def load_report_data(store: Store, study_name: str) -> ReportData:
     return assemble(read_rows(store, study_name))
 
 
-def read_rows(store: Store, study_name: str, *, with_curves: bool = True, with_importances: bool = True) -> StudyRows:
-    """The rows behind a report; with curves also the measurements of every run that ended."""
+NO_IMPORTANCES = Importances(0, (), "Importances are kept with the verdict; this study has none.")
+
+
+def read_rows(store: Store, study_name: str, *, with_curves: bool = True) -> StudyRows:
+    """The rows behind a report; with curves also the measurements of its runs."""
     study = store.study(study_name)
-    runs, candidates = store.runs(study.id), store.candidates(study.id)
-    ended = [run.id for run in runs if run.state in ENDED and with_curves]
+    verdict = store.verdict(study.id)
+    kept = None if verdict is None else verdict.details.get("importances")
     return StudyRows(
         study=study,
-        candidates=candidates,
-        runs=runs,
-        verdict=store.verdict(study.id),
-        measurements={run_id: store.measurements(run_id) for run_id in ended},
+        candidates=store.candidates(study.id),
+        runs=store.runs(study.id),
+        verdict=verdict,
+        measurements=store.curves(study.id) if with_curves else {},
         model_checks=store.model_checks(study.id),
-        importances=_importances(study, candidates, runs) if with_importances else Importances(0, ()),
+        importances=NO_IMPORTANCES if kept is None else Importances.from_dict(kept),
     )
-
-
-def _importances(study: Study, candidates: Sequence[Candidate], runs: Sequence[Run]) -> Importances:
-    """Of the searched runs; those of free shapes answer no question."""
-    schedules = {one.id: one.schedule for one in candidates if one.kind != FREEFORM}
-    searched = [run for run in runs if run.phase is Phase.SEARCH and run.state in ENDED]
-    tried = [(schedules[run.candidate_id], run.score) for run in searched if run.candidate_id in schedules]
-    return importances(tried, study.direction)
 
 
 def assemble(rows: StudyRows) -> ReportData:

@@ -18,7 +18,7 @@ ENDED = (RunState.COMPLETED, RunState.DIVERGED)
 
 @dataclass(frozen=True)
 class StudyRows:
-    """One study's rows. measurements: by run id, of every run that completed or diverged.
+    """One study's rows. measurements: by run id, of every run that has some.
     importances: what mattered in the search."""
 
     study: Study
@@ -40,9 +40,8 @@ class StudyRows:
 
     @cached_property
     def asked(self) -> set[str]:
-        """The questions to which the study's space has more than one answer."""
-        questions = [answer.question.value for answer in SearchSpace.from_dict(self.study.space).answers]
-        return {one for one in questions if questions.count(one) > 1}
+        """The questions that the study's space asks."""
+        return {question.value for question in SearchSpace.from_dict(self.study.space).asked}
 
     def ended(self, *phases: Phase) -> list[Run]:
         """Runs of these phases (of all, where none is named) that completed or diverged, in the order of their end."""

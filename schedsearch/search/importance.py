@@ -45,6 +45,11 @@ class Importances:
     choices: tuple[Importance, ...]
     note: str = ""
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Importances:
+        """From the plain values of `dataclasses.asdict`."""
+        return cls(values["runs"], tuple(Importance(**one) for one in values["choices"]), values["note"])
+
 
 def importances(tried: Sequence[tuple[Schedule, float | None]], direction: str) -> Importances:
     """Of searched schedules with their scores (None: diverged, which counts like the worst), one seed each.

@@ -121,6 +121,12 @@ class SearchSpace:
         return tuple(found)
 
     @cached_property
+    def asked(self) -> tuple[Question, ...]:
+        """The questions to which there is more than one answer, in order."""
+        given = [answer.question for answer in self.answers]
+        return tuple(question for question in Question if given.count(question) > 1)
+
+    @cached_property
     def baselines(self) -> tuple[Baseline, ...]:
         """The baselines of this space (the standard five unless the file names its own)."""
         named = STANDARD_BASELINES if self.document.baselines is None else self.document.baselines

@@ -319,6 +319,16 @@ class Store:
         asked = select(measurement).where(measurement.c.run_id == run_id).order_by(measurement.c.update_number)
         return self._read(lambda it: [to_measurement(row) for row in it.execute(asked)])
 
+    def curves(self, study_id: int) -> dict[int, list[MeasurementRow]]:
+        """The measurements of all runs of a study, by run and update, in one query."""
+        mine = select(run.c.id).where(run.c.study_id == study_id)
+        order = (measurement.c.run_id, measurement.c.update_number)
+        asked = select(measurement).where(measurement.c.run_id.in_(mine)).order_by(*order)
+        found: dict[int, list[MeasurementRow]] = {}
+        for row in self._read(lambda it: it.execute(asked).all()):
+            found.setdefault(row.run_id, []).append(to_measurement(row))
+        return found
+
     # ---- the queue
 
     def claim(self, worker_id: str, *, lease_s: float, device: str, study_id: int | None = None) -> Claim | None:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schedsearch.errors import SchedsearchError
+from schedsearch.errors import InvalidTask, SchedsearchError
 from schedsearch.workers.serve import serve
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def _rehearse_and_serve(given: argparse.Namespace) -> int:
 
     task = rehearse(given.rehearse, given.options, given.threads, given.facts)
     orders = sys.stdin.readline()
-    if task is None or not orders:
+    if not orders:
         return 0
+    if task is None:
+        return InvalidTask.exit_code
     told = json.loads(orders)
     given.study, given.device = told["study"], told["device"]
     _log_to(Path(told["log"]))

@@ -10,8 +10,9 @@ from typing import Any
 
 from schedsearch import evidence
 from schedsearch.evidence import AnswerResult, Circumstances, Finalist, Trust
+from schedsearch.search.importance import Importances, importances
 from schedsearch.space import answers_of, complexity
-from schedsearch.store import AnswerRow, Candidate, ComparisonRow, Phase, StandingRow, StudyState, Verdict
+from schedsearch.store import AnswerRow, Candidate, ComparisonRow, Phase, RunState, StandingRow, StudyState, Verdict
 from schedsearch.workers.confirmation import race_scores
 from schedsearch.workers.desk import Desk
 from schedsearch.workers.rows import FIXED_KINDS, FREEFORM
@@ -51,6 +52,7 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         "erratic": list(found.erratic_ids),
         "shape": None if found.shape is None else asdict(found.shape),
         "model": model,
+        "importances": asdict(_importances(desk)),
     }
     return Verdict(
         recommended_id=found.recommended_id,
@@ -62,6 +64,13 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         comparisons=tuple(ComparisonRow(**vars(one)) for one in found.comparisons),
         answers=tuple(_answer_row(one) for one in [*found.answers, *_unconfirmed(desk, found.answers)]),
     )
+
+
+def _importances(desk: Desk) -> Importances:
+    """Of the searched runs; those of free shapes answer no question."""
+    searched = [run for run in desk.of(Phase.SEARCH) if run.state in (RunState.COMPLETED, RunState.DIVERGED)]
+    named = [run for run in searched if desk.candidates[run.candidate_id].kind != FREEFORM]
+    return importances([(desk.candidates[run.candidate_id].schedule, run.score) for run in named], desk.study.direction)
 
 
 def _named(finalists: Sequence[Finalist]) -> list[Finalist]:

@@ -174,6 +174,7 @@ def test_a_run_from_its_claim_to_its_result(store: Store, study_id: int) -> None
     assert done.finished_at is not None
     assert 0 <= done.finished_at - done.claimed_at < 60
     assert store.measurements(done.id) == [row(9), row(19), row(99)]
+    assert store.curves(done.study_id) == {done.id: [row(9), row(19), row(99)]}
     assert store.counts(study_id) == {
         Phase.NOISE: {},
         Phase.SEARCH: {RunState.COMPLETED: 1, RunState.WAITING: 1},

@@ -1,13 +1,14 @@
 """A made-up study of `report_example` in a real store, as its workers would have left it."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from report_example import Example, example_rows
 
 from schedsearch.report.rows import StudyRows
-from schedsearch.store import NewCandidate, NewRun, NewStudy, RunResult, Store, Verdict
+from schedsearch.search.importance import Importances, importances
+from schedsearch.store import NewCandidate, NewRun, NewStudy, Phase, RunResult, Store, Verdict
 
 
 def stored(folder: Path, *examples: Example, finished: bool = True, **changed: Any) -> str:
@@ -37,7 +38,7 @@ def put(store: Store, rows: StudyRows) -> None:
     if rows.verdict is not None:
         token = store.take_planner(study_id, "worker", 60.0)
         assert token is not None
-        store.save_verdict(study_id, token, _renumbered(rows.verdict, ids))
+        store.save_verdict(study_id, token, _renumbered(rows, rows.verdict, ids))
 
 
 def _as(kind: type[Any], value: Any) -> Any:
@@ -45,12 +46,18 @@ def _as(kind: type[Any], value: Any) -> Any:
     return kind(**{one.name: getattr(value, one.name) for one in fields(kind)})
 
 
-def _renumbered(verdict: Verdict, ids: dict[int, int]) -> Verdict:
+def _importances(rows: StudyRows) -> Importances:
+    kinds = {one.id: one.kind for one in rows.candidates}
+    searched = [run for run in rows.ended(Phase.SEARCH) if kinds[run.candidate_id] != "freeform"]
+    return importances([(rows.by_id[run.candidate_id].schedule, run.score) for run in searched], rows.study.direction)
+
+
+def _renumbered(rows: StudyRows, verdict: Verdict, ids: dict[int, int]) -> Verdict:
     return replace(
         verdict,
         recommended_id=ids[verdict.recommended_id],
         winner_id=ids[verdict.winner_id],
-        details={**verdict.details, "predictions": [], "shape": None},
+        details={**verdict.details, "predictions": [], "shape": None, "importances": asdict(_importances(rows))},
         standings=tuple(replace(one, candidate_id=ids[one.candidate_id]) for one in verdict.standings),
         comparisons=tuple(
             replace(one, candidate_id=ids[one.candidate_id], against_id=ids[one.against_id])

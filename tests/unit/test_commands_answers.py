@@ -17,11 +17,11 @@ SCRIPT = """
 import sys
 from schedsearch.cli import cli
 cli.main(sys.argv[1:], standalone_mode=False)
-print(*sorted({"torch", "mlflow", "botorch"} & sys.modules.keys()), file=sys.stderr)
+print(*sorted({"torch", "mlflow", "optuna", "botorch"} & sys.modules.keys()), file=sys.stderr)
 """
 
 
-def test_the_command_prints_json_and_imports_neither_torch_nor_mlflow(tmp_path: Path) -> None:
+def test_the_command_prints_json_and_imports_no_engine(tmp_path: Path) -> None:
     url = stored(tmp_path, Example())
     command = [sys.executable, "-c", SCRIPT, "answers", "charlm-framework", "--storage", url, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
