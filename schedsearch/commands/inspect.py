@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def studies(storage: str) -> list[dict[str, Any]]:
                 "state": study.state.value,
                 "phase": study.phase.value,
                 "runs": sum(sum(states.values()) for states in store.counts(study.id).values()),
-                "created_at": str(study.created_at),
+                "created_at": datetime.fromtimestamp(study.created_at, UTC).isoformat(" ", "seconds"),
             }
             for study in store.studies()
         ]

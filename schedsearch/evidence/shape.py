@@ -73,8 +73,8 @@ def _times(scores: BySeed, factor: float) -> dict[int, float | None]:
 
 def _sentence(value: float, half: float) -> str:
     if value < 0:
-        found = f"{-value:.2g} % better, 95 % {-value - half:.2g} .. {-value + half:.2g} %"
-        return f"No free shape does better than the best named family ({found})."
+        found = f"{-value:.2g} % (95 % {-value - half:.2g} .. {-value + half:.2g} %)"
+        return f"No free shape did better: the best named family leads the best free shape found by {found}."
     found = f"{value:.2g} % (95 % {value - half:.2g} .. {value + half:.2g} %)"
     if value - half > 0:
         return f"A free shape does better: the best named family is {found} behind the best shape found."

@@ -88,11 +88,12 @@ def confirmed_finalists(desk: Desk) -> list[Finalist]:
     direction = desk.study.direction
     winner = evidence.race_winner({one: race[one] for one in race if one in scores}, direction)
     lasting = evidence.finishers(race, direction)
+    tuned = {desk.candidates[one].label: one for one in scores}  # the tuned baselines were queued last
     return [
         finalist(
             desk,
             desk.candidates[one],
-            role="winner" if one == winner else _role(desk.candidates[one]),
+            role="winner" if one == winner else _role(desk.candidates[one], tuned),
             scores=scores[one],
             left_race=one in race and one not in lasting,
         )
@@ -100,10 +101,12 @@ def confirmed_finalists(desk: Desk) -> list[Finalist]:
     ]
 
 
-def _role(candidate: Candidate) -> str:
+def _role(candidate: Candidate, tuned: Mapping[str | None, int]) -> str:
+    """A baseline that came through the race at another base LR than the one it was tuned to is a runner-up."""
     if candidate.kind == FREEFORM:
         return evidence.FREE_SHAPE
-    return candidate.kind if candidate.kind in FIXED_KINDS else "runner-up"
+    is_fixed = candidate.kind in FIXED_KINDS and tuned[candidate.label] == candidate.id
+    return candidate.kind if is_fixed else "runner-up"
 
 
 def finalist(

@@ -13,6 +13,7 @@ from schedsearch.schedule import Cosine, Schedule, describe_curve
 from schedsearch.search.plan import Budget, Plan, make_plan
 from schedsearch.space import SearchSpace, load_space
 from schedsearch.store import NewStudy, Phase, RunResult, RunState, Store, Study, StudyState
+from schedsearch.workers.concluding import _role
 from schedsearch.workers.planner import Planner
 
 TOTAL = 120
@@ -138,6 +139,18 @@ def test_the_verdict_names_every_role_and_never_recommends_the_free_shape(done: 
     assert verdict.details["shape"]["sentence"] in verdict.text
 
 
+def test_a_baseline_that_raced_at_another_base_lr_is_a_runner_up(done: tuple[Store, Study]) -> None:
+    store, study = done
+    first, second = [one for one in store.candidates(study.id) if one.label == "cosine"][:2]
+    assert _role(first, {"cosine": second.id}) == "runner-up"
+    assert _role(second, {"cosine": second.id}) == "baseline"
+    verdict = store.verdict(study.id)
+    assert verdict is not None
+    labels = {one.id: one.label for one in store.candidates(study.id)}
+    baselines = [labels[one.candidate_id] for one in verdict.standings if one.role == "baseline"]
+    assert len(baselines) == len(set(baselines))
+
+
 def test_the_verdict_keeps_what_a_report_needs(done: tuple[Store, Study]) -> None:
     store, study = done
     verdict = store.verdict(study.id)
@@ -146,6 +159,10 @@ def test_the_verdict_keeps_what_a_report_needs(done: tuple[Store, Study]) -> Non
     assert details["held_fixed"] == {"optimizer": "adamw", "batch_size": 32}
     assert details["versions"].keys() >= {"torch", "optuna", "python"}
     assert {one["candidate_id"] for one in details["predictions"]} == {one.candidate_id for one in verdict.standings}
+    kinds = {one.id: one.kind for one in store.candidates(study.id)}
+    named = [run for run in store.runs(study.id, phase=Phase.SEARCH) if kinds[run.candidate_id] != "freeform"]
+    assert details["importances"]["runs"] == len(named)
+    assert {one["choice"] for one in details["importances"]["choices"]} == {"base LR", "warm-up", "decay", "restarts"}
     model = details["model"]
     assert len(model["points"]) == len(store.runs(study.id, phase=Phase.SEARCH)) + 3
     assert {one["arm"] for one in model["arms"]} == {arm.label for arm in SearchSpace.from_dict(study.space).arms}
