@@ -338,7 +338,7 @@ def test_a_free_shape_within_the_noise_or_behind_says_so() -> None:
     near = verdict(finalist(1, [v + 0.005 for v in A], role="winner"), finalist(3, A, **FREE))
     assert "The best named family is within 0.5 % (95 % -" in near.text
     behind = verdict(finalist(1, A, role="winner"), finalist(3, B, **FREE))
-    assert "No free shape did better: the best named family leads the best free shape found by 23 % (95 % " in behind.text
+    assert "No free shape did better: the best named family leads the best free shape found by 23 % (95 " in behind.text
     higher = verdict(finalist(1, A, role="winner"), finalist(3, B, **FREE), direction="maximize")
     assert "the best named family is 23 % (95 % " in higher.text
 
