@@ -1,16 +1,17 @@
-"""The Gaussian process: BoTorch fits its hyperparameters, plain linear algebra answers for them.
+"""The Gaussian process: BoTorch or scipy fits its hyperparameters, plain linear algebra answers for them.
 
 Kernel: s (1 + r + r^2 / 3) exp(-r), r = sqrt(5) |(a - b) / lengthscales| (Matern 5/2), plus noise on the diagonal and
-a constant mean. BoTorch's SingleTaskGP maximizes the marginal likelihood times the priors (`fitting`); predictions from
-there on are closed forms of one Cholesky factor, which a pool of thousands of candidates needs to be cheap. torch is
-imported by the first fit, which takes one thread.
+a constant mean. BoTorch's SingleTaskGP maximizes the marginal likelihood times the priors (`fit_with_botorch`); scipy
+does where importing BoTorch takes longer than a run (`fit_with_scipy`). Predictions from there on are closed forms of
+one Cholesky factor, which a pool of thousands of candidates needs to be cheap.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ Array = NDArray[np.float64]
 MOST_ITERATIONS = 40
 SMALLEST_NOISE = 1e-5
 JITTER = 1e-9
+Fitter = Literal["botorch", "scipy"]
 Entry = TypeVar("Entry", np.intp, np.float64)
 
 
@@ -43,7 +45,9 @@ class Hyperparameters:
         return cls(tuple(prior.median for prior in priors.lengthscales), priors.outputscale.median, priors.noise.median)
 
 
-def fit_hyperparameters(x: Array, y: Array, priors: Priors | None = None) -> Hyperparameters:
+def fit_hyperparameters(
+    x: Array, y: Array, priors: Priors | None = None, fitter: Fitter = "botorch"
+) -> Hyperparameters:
     """The hyperparameters most probable after y (n,), latent values at features x (n, F); n = 0 gives the medians.
 
     A pure function: the search starts at the medians of the priors and takes at most MOST_ITERATIONS steps of L-BFGS.
@@ -52,10 +56,18 @@ def fit_hyperparameters(x: Array, y: Array, priors: Priors | None = None) -> Hyp
     start = Hyperparameters.of_priors(priors)
     if len(x) == 0:
         return start
-    from schedsearch.search.fitting import most_probable  # torch costs seconds to import
-
-    fitted = most_probable(x, y, priors, start)
+    fitted = _most_probable(fitter)(x, y, priors, start)
     return fitted if np.isfinite((*fitted.lengthscales, fitted.outputscale, fitted.noise, fitted.mean)).all() else start
+
+
+def _most_probable(fitter: Fitter) -> Callable[[Array, Array, Priors, Hyperparameters], Hyperparameters]:
+    if fitter == "scipy":
+        from schedsearch.search import fit_with_scipy
+
+        return fit_with_scipy.most_probable
+    from schedsearch.search import fit_with_botorch  # torch and BoTorch cost seconds to import
+
+    return fit_with_botorch.most_probable
 
 
 def matern(a: Array, b: Array, hyper: Hyperparameters) -> Array:

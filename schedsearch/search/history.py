@@ -18,6 +18,7 @@ from schedsearch.schedule import Schedule
 from schedsearch.space import SearchSpace
 from schedsearch.store import tune_engine
 
+from .gp import Fitter
 from .model import Observation
 from .sampler import CurveSampler
 
@@ -77,9 +78,10 @@ class History:
             load_if_exists=True,
         )
 
-    def ask(self, count: int, observations: Sequence[Observation]) -> list[Asked]:
+    def ask(self, count: int, observations: Sequence[Observation], fitter: Fitter) -> list[Asked]:
         """`count` new candidates, none of which repeats an earlier one. `observations`: curves run outside Optuna."""
         if self._sampler is not None:
+            self._sampler.fitter = fitter
             self._sampler.observe(observations)
             self._sampler.plan_batch(self._study, count)
         return [self._ask_one() for _ in range(count)]

@@ -1,7 +1,7 @@
 """`CurveModel`: one Gaussian process over the curves of all families, so that every run teaches about all others.
 
 A curve is described by a few numbers in decades (`schedsearch.schedule.describe_curve`); scores are taken as
-`values.ValueScale` says. Torch and BoTorch are imported by the first fit, not by this module.
+`values.ValueScale` says. Torch and BoTorch are imported by the first fit that needs them, not by this module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from schedsearch.schedule import FEATURE_NAMES, describe_curve, describe_curves
 from schedsearch.search.acquisition import PoolView
-from schedsearch.search.gp import Hyperparameters, Posterior, fit_hyperparameters
+from schedsearch.search.gp import Fitter, Hyperparameters, Posterior, fit_hyperparameters
 from schedsearch.search.transfer import FEWEST_OWN, Latent, joint_posterior
 from schedsearch.search.values import ValueScale
 
@@ -77,15 +77,17 @@ class CurveModel:
         *,
         direction: str = "minimize",
         hyperparameters: Hyperparameters | None = None,
+        fitter: Fitter = "botorch",
     ) -> CurveModel:
         """The model of these runs, none of them up to thousands. `hyperparameters`: take these instead of fitting.
+        fitter: who fits them; both maximize the same, scipy within milliseconds and without importing BoTorch.
 
         Beyond MOST_OBSERVATIONS runs the best half of that number and an even selection of the others are used.
         """
         features = [one.features for one in observations]
         x = np.stack(features) if features else np.empty((0, len(FEATURE_NAMES)))
         values = [one.value for one in observations]
-        return cls.of_features(x, values, direction, hyperparameters, [one.source for one in observations])
+        return cls.of_features(x, values, direction, hyperparameters, [one.source for one in observations], fitter)
 
     @classmethod
     def of_features(
@@ -95,12 +97,13 @@ class CurveModel:
         direction: str = "minimize",
         hyperparameters: Hyperparameters | None = None,
         sources: Sequence[str] | None = None,
+        fitter: Fitter = "botorch",
     ) -> CurveModel:
         """`fit` for curves that are described already: x has shape (n, F)."""
         named = sources or [""] * len(values)
         data, scale = latent(x, values, named, direction)
         if hyperparameters is None:
-            hyperparameters = fit_latent(data)
+            hyperparameters = fit_latent(data, fitter)
         posterior = joint_posterior(data.thinned(MOST_OBSERVATIONS), hyperparameters)
         return cls(posterior, scale, direction, earlier(named))
 
@@ -214,8 +217,8 @@ def latent(
     return Latent(x, y, source), scales[0] if scales else ValueScale.of([], direction)
 
 
-def fit_latent(data: Latent) -> Hyperparameters:
+def fit_latent(data: Latent, fitter: Fitter = "botorch") -> Hyperparameters:
     """The hyperparameters of this study's runs; while it has hardly any of all runs, studies taken as unrelated."""
     own = data.at(data.of(0))
     some = (own if len(own.y) >= FEWEST_OWN else data).thinned(MOST_FITTED)
-    return fit_hyperparameters(some.apart, some.y)
+    return fit_hyperparameters(some.apart, some.y, fitter=fitter)

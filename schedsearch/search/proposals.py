@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from schedsearch.schedule import FEATURE_NAMES
 from schedsearch.search.acquisition import PoolView
 from schedsearch.search.cost import forks, shares_to_train
-from schedsearch.search.gp import Hyperparameters
+from schedsearch.search.gp import Fitter, Hyperparameters
 from schedsearch.search.model import CurveModel, Observation, fit_latent, latent
 from schedsearch.search.pool import (
     Centre,
@@ -77,6 +77,7 @@ class Proposer:
     seed: int
     startup: int
     cost_aware: bool = False
+    fitter: Fitter = "botorch"
     _parts: dict[int, list[Shape]] = field(default_factory=dict)
     _fits: dict[bytes, Hyperparameters] = field(default_factory=dict)
     rank_agreement: float | None = None
@@ -155,7 +156,7 @@ class Proposer:
         key = data.x.tobytes() + data.y.tobytes() + data.source.tobytes()
         if key not in self._fits:
             self._fits.clear()
-            self._fits[key] = fit_latent(data)
+            self._fits[key] = fit_latent(data, self.fitter)
         return self._fits[key]
 
     def _pool(self, past: Past, evidence: Evidence, model: CurveModel, numbers: Sequence[int]) -> Pool:

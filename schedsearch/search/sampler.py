@@ -30,6 +30,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from schedsearch.search.gp import Fitter
 from schedsearch.search.model import Observation
 from schedsearch.search.pool import Describer
 from schedsearch.search.proposals import Proposer
@@ -47,7 +48,8 @@ class CurveSampler(BaseSampler):
     were run outside the study (the user's own schedule, baselines, earlier studies: those with their `source`).
     startup: trials of the starting design. cost_aware: candidates are ranked by what they promise for each update that
     must be trained, for a trainer that goes on from shared prefixes (`schedsearch.search.cost`); else by what they
-    promise. One objective only. Several threads may share a sampler; several processes may share a study.
+    promise. fitter: "scipy" fits the model within milliseconds and never imports BoTorch. One objective only. Several
+    threads may share a sampler; several processes may share a study.
 
     Of Optuna's own tests of samplers (`optuna.testing`) it passes the basic ones and those for one objective. Those
     for relative sampling ask `sample_relative` for parameters of a space that Optuna inferred: here a candidate is
@@ -65,11 +67,13 @@ class CurveSampler(BaseSampler):
         observations: Sequence[Observation] = (),
         startup: int = 8,
         cost_aware: bool = False,
+        fitter: Fitter = "botorch",
     ) -> None:
         self._describer = Describer(space, total_updates, updates_per_epoch)
         self._describer.log_range  # noqa: B018 - refuses an open range now, not at the first trial
         self._startup = max(1, startup)
         self._cost_aware = cost_aware
+        self.fitter: Fitter = fitter
         self._observations = tuple(observations)
         self._lock = Lock()
         self._fallback = RandomSampler(seed)
@@ -148,6 +152,7 @@ class CurveSampler(BaseSampler):
         past = self._reader.read(study, current)
         first = current if current is not None else _next_number(study)
         direction = study.direction.name.lower()
+        self._proposer.fitter = self.fitter
         return self._proposer.propose(past, range(first, first + count), self._observations, direction)
 
 

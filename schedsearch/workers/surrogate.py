@@ -13,15 +13,17 @@ import numpy as np
 
 from schedsearch.schedule import Schedule
 from schedsearch.space import Answer, SearchSpace
-from schedsearch.store import Candidate, Run, RunState, Store, Study
+from schedsearch.store import Candidate, Phase, Run, RunState, Store, Study
 from schedsearch.workers.rows import FREEFORM
 
 if TYPE_CHECKING:
     from schedsearch.search.champions import Champion, Tried
+    from schedsearch.search.gp import Fitter
     from schedsearch.search.history import Asked, History
     from schedsearch.search.model import CurveModel, Observation
 
 CHAMPIONS, ARMS, SHAPES = 7, 8, 9
+SHORT_RUN_S = 10.0
 ENDED = (RunState.COMPLETED, RunState.DIVERGED)
 MOST_POINTS = 200
 
@@ -52,7 +54,8 @@ class Surrogate:
 
     def ask(self, count: int, candidates: Mapping[int, Candidate], outside: Sequence[Run]) -> list[Asked]:
         """`count` candidates; `outside`: runs that are no Optuna trials (noise, baselines) and teach the model too."""
-        return self.history.ask(count, [*self._observations(candidates, outside), *self._earlier])
+        observations = [*self._observations(candidates, outside), *self._earlier]
+        return self.history.ask(count, observations, self._fitter(outside))
 
     @property
     def rank_agreement(self) -> float | None:
@@ -70,7 +73,12 @@ class Surrogate:
         from schedsearch.search.model import CurveModel
 
         observations = [*self._observations(candidates, runs), *self._earlier]
-        return CurveModel.fit(observations, direction=self._study.direction)
+        return CurveModel.fit(observations, direction=self._study.direction, fitter=self._fitter(runs))
+
+    def _fitter(self, runs: Sequence[Run]) -> Fitter:
+        """BoTorch where importing it costs less than a run, by the runs of the noise phase; else scipy."""
+        timed = [run.duration_s for run in runs if run.phase is Phase.NOISE and run.duration_s is not None]
+        return "botorch" if timed and min(timed) > SHORT_RUN_S else "scipy"
 
     def tune(
         self,

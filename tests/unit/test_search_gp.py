@@ -1,10 +1,13 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
 from schedsearch.schedule import FEATURE_NAMES
+from schedsearch.search import fit_with_botorch, fit_with_scipy
+from schedsearch.search.fit_with_scipy import _Objective
 from schedsearch.search.gp import JITTER, Hyperparameters, Posterior, fit_hyperparameters, matern
 from schedsearch.search.priors import learned_priors
 
@@ -150,26 +153,52 @@ def test_without_results_the_priors_speak():
     assert hyper == Hyperparameters.of_priors(learned_priors())
 
 
-def test_a_fit_is_a_pure_function():
+@pytest.fixture(params=["botorch", "scipy"])
+def fit(request):
+    return partial(fit_hyperparameters, fitter=request.param)
+
+
+def test_a_fit_is_a_pure_function(fit):
     x = features(24)
     y = np.sin(x[:, 1])
-    assert fit_hyperparameters(x, y) == fit_hyperparameters(x.copy(), y.copy())
+    assert fit(x, y) == fit(x.copy(), y.copy())
 
 
-def test_a_fit_finds_which_feature_matters():
+@pytest.mark.parametrize("n", [5, 24, 96])
+def test_both_fitters_find_the_same(n):
+    x = features(n)
+    y = np.sin(x[:, 1]) + 0.3 * x[:, 0] + 0.2 * np.random.default_rng(n).normal(size=n)
+    found = [fit_hyperparameters(x, y, fitter=fitter) for fitter in ("botorch", "scipy")]
+    assert found[1].lengthscales == pytest.approx(found[0].lengthscales, rel=0.1)
+    assert found[1].outputscale == pytest.approx(found[0].outputscale, rel=0.05)
+    assert found[1].noise == pytest.approx(found[0].noise, rel=0.15)
+    assert found[1].mean == pytest.approx(found[0].mean, abs=0.02)
+
+
+def test_the_slopes_of_the_closed_form_are_those_of_its_objective():
+    priors, x = learned_priors(), features(12)
+    objective = _Objective(x, np.sin(x[:, 0]), [*priors.lengthscales, priors.outputscale, priors.noise])
+    at, step = np.random.default_rng(0).normal(size=len(FEATURE_NAMES) + 3), 1e-5
+    for index, slope in enumerate(objective(at)[1]):
+        moved = step * np.eye(len(at))[index]
+        numeric = (objective(at + moved)[0] - objective(at - moved)[0]) / (2 * step)
+        assert slope == pytest.approx(numeric, abs=1e-6)
+
+
+def test_a_fit_finds_which_feature_matters(fit):
     x = 2 * features(60)
-    fitted = fit_hyperparameters(x, np.sin(x[:, 1]))
+    fitted = fit(x, np.sin(x[:, 1]))
     median = Hyperparameters.of_priors(learned_priors()).lengthscales
     assert (np.array(fitted.lengthscales) / median).argmin() == 1
 
 
-def test_a_fit_finds_how_much_noise_there_is():
+def test_a_fit_finds_how_much_noise_there_is(fit):
     x = np.zeros((40, len(FEATURE_NAMES)))
     x[:, 1] = np.linspace(-4, 4, 40)
     clean = np.sin(x[:, 1])
     noisy = clean + 0.5 * np.random.default_rng(1).normal(size=40)
-    assert fit_hyperparameters(x, clean).noise < 0.01
-    assert 0.1 < fit_hyperparameters(x, noisy).noise < 0.5
+    assert fit(x, clean).noise < 0.01
+    assert 0.1 < fit(x, noisy).noise < 0.5
 
 
 @pytest.mark.parametrize(
@@ -184,15 +213,14 @@ def test_a_fit_finds_how_much_noise_there_is():
     ],
     ids=["one", "two", "equal values", "one curve", "nothing at all", "nearly one curve"],
 )
-def test_a_fit_survives_what_it_cannot_learn_from(x, y):
-    hyper = fit_hyperparameters(x, y)
+def test_a_fit_survives_what_it_cannot_learn_from(fit, x, y):
+    hyper = fit(x, y)
     assert np.isfinite([*hyper.lengthscales, hyper.outputscale, hyper.noise, hyper.mean]).all()
     assert np.isfinite(Posterior(x, y, hyper).mean(features(4, seed=5))).all()
 
 
-def test_a_fit_that_runs_into_singular_covariances_stays_where_it_started():
-    from schedsearch.search.fitting import most_probable
-
-    x = features(8)
+@pytest.mark.parametrize("fitter", [fit_with_botorch, fit_with_scipy])
+def test_a_fit_that_runs_into_singular_covariances_stays_where_it_started(fitter):
+    x = np.repeat(features(4), 2, axis=0)
     start = replace(Hyperparameters.of_priors(learned_priors()), outputscale=1e60)
-    assert most_probable(x, x[:, 0], learned_priors(), start) == start
+    assert fitter.most_probable(x, x[:, 0], learned_priors(), start) == start

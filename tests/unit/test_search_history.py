@@ -40,7 +40,7 @@ def test_asked_candidates_are_optunas_trials_and_never_repeat(url, strategy):
     kept = history(url, strategy)
     seen = set()
     for size in (8, 3, 5):
-        asked = kept.ask(size, [])
+        asked = kept.ask(size, [], "scipy")
         assert [SPACE.schedule(one.params) for one in asked] == [one.schedule for one in asked]
         seen |= {key_of(one.params) for one in asked}
         ended(kept, asked)
@@ -54,9 +54,9 @@ def test_asked_candidates_are_optunas_trials_and_never_repeat(url, strategy):
 @pytest.mark.parametrize("strategy", ["curve", "joint"])
 def test_another_process_goes_on_and_repeats_nothing(url, strategy):
     first = history(url, strategy)
-    ended(first, first.ask(8, []))
+    ended(first, first.ask(8, [], "scipy"))
     again = history(url, strategy)
-    asked = again.ask(4, [])
+    asked = again.ask(4, [], "scipy")
     keys = {key_of(params) for params in again.params().values()}
     assert len(keys) == 12
     assert [one.number for one in asked] == [8, 9, 10, 11]
@@ -66,7 +66,7 @@ def test_seed_and_history_decide_who_is_asked(tmp_path):
     def asked_in(place):
         url = f"sqlite:///{tmp_path / place}"
         for _ in range(3):
-            ended(history(url), history(url).ask(4, []))
+            ended(history(url), history(url).ask(4, [], "scipy"))
         return history(url).params()
 
     assert asked_in("one.db") == asked_in("two.db")
@@ -74,7 +74,7 @@ def test_seed_and_history_decide_who_is_asked(tmp_path):
 
 def test_a_divergence_is_a_bad_finite_value_and_marked(url):
     kept = history(url)
-    (one,) = kept.ask(1, [])
+    (one,) = kept.ask(1, [], "scipy")
     kept.tell(one.number, None, diverged=True, worst=7.5)
     (trial,) = optuna.load_study(study_name="study", storage=url).trials
     assert (trial.value, trial.user_attrs["diverged"]) == (7.5, True)
@@ -82,7 +82,7 @@ def test_a_divergence_is_a_bad_finite_value_and_marked(url):
 
 def test_telling_twice_changes_nothing(url):
     kept = history(url)
-    one, other = kept.ask(2, [])
+    one, other = kept.ask(2, [], "scipy")
     kept.tell(one.number, 0.25, diverged=False, worst=9.0)
     kept.tell(one.number, None, diverged=True, worst=9.0)
     kept.tell(other.number, None, diverged=False, worst=9.0)
@@ -99,7 +99,7 @@ def test_a_maximized_study_stays_one_for_optuna(url):
 
 def test_orphans_are_closed_and_the_known_stay_open(url):
     kept = history(url)
-    numbers = [one.number for one in kept.ask(3, [])]
+    numbers = [one.number for one in kept.ask(3, [], "scipy")]
     assert kept.fail_orphans({numbers[1]}) == 2
     states = [trial.state.name for trial in optuna.load_study(study_name="study", storage=url).trials]
     assert states == ["FAIL", "RUNNING", "FAIL"]
@@ -111,8 +111,8 @@ def test_runs_outside_optuna_teach_the_asks(url, tmp_path):
 
     def fifth(place, observations):
         kept = history(f"sqlite:///{tmp_path / place}")
-        ended(kept, kept.ask(8, observations))
-        return kept.ask(1, observations)[0].params
+        ended(kept, kept.ask(8, observations, "scipy"))
+        return kept.ask(1, observations, "scipy")[0].params
 
     assert fifth("with.db", lent) != fifth("without.db", [])
     assert fifth("more.db", lent) == fifth("same.db", [Observation(one.lrs, one.value) for one in lent])
