@@ -36,7 +36,8 @@ from schedsearch.workers.desk import seeds_of
 from schedsearch.workers.local import LocalWorkers, Post, expected_posts, posts
 from schedsearch.workers.rows import NamedSchedule, new_candidate
 
-POLL_S = 0.2
+POLL_S = 0.1
+SHOW_EVERY_S = 1.0
 NOISE_BASELINE = "warmup_cosine"
 
 
@@ -49,7 +50,7 @@ class Launched:
 
 
 def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launched:
-    """Run a study from here to its verdict; `watch` is called a few times a second with where it stands.
+    """Run a study from here to its verdict; `watch` is called about once a second with where it stands.
 
     Raises InvalidInput (nothing was written), NoSuccessfulRun, StudyInterrupted (Ctrl-C or SIGTERM: what is trained is
     kept), or another SchedsearchError.
@@ -276,10 +277,13 @@ def _devices(options: LaunchOptions, facts: TaskFacts) -> tuple[str, ...]:
 
 
 def _watch(store: Store, name: str, workers: LocalWorkers, watch: Callable[[Progress], None]) -> None:
+    shown = -SHOW_EVERY_S
     while True:
-        progress = read_progress(store, name)
-        watch(progress)
-        if progress.state != StudyState.RUNNING.value:
+        ended = store.study(name).state is not StudyState.RUNNING
+        if ended or time.monotonic() - shown > SHOW_EVERY_S:  # a look at all runs costs as much as some updates
+            watch(read_progress(store, name))
+            shown = time.monotonic()
+        if ended:
             break
         workers.revive()
         if workers.alive() == 0:

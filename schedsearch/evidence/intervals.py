@@ -8,8 +8,8 @@ from math import inf, sqrt
 from statistics import fmean
 
 import numpy as np
-from scipy import special
 
+from schedsearch.evidence.distributions import student_quantile, student_two_sided
 from schedsearch.evidence.scores import BySeed, covariance, diverged, finite, shared
 
 LEVEL = 0.95
@@ -78,14 +78,14 @@ def _standard_error(values: Sequence[float]) -> float:
 def _around(value: float, error: float, freedom: float, seeds: int, *, paired: bool = False) -> Estimate:
     if freedom < 1:
         return Estimate(value, None, None, seeds=seeds, paired=paired)
-    half = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    half = student_quantile(freedom, (1 + LEVEL) / 2) * error
     return Estimate(value, value - half, value + half, _p_value(value, error, freedom), paired, seeds)
 
 
 def _p_value(value: float, error: float, freedom: float) -> float:
     if error == 0:
         return 1.0 if value == 0 else 0.0
-    return float(2 * special.stdtr(freedom, -abs(value) / error))
+    return student_two_sided(freedom, value / error)
 
 
 def probability_best(scores: Sequence[BySeed], sign: float, *, use_pairing: bool) -> list[float]:

@@ -9,9 +9,9 @@ from math import sqrt
 from statistics import fmean
 
 import numpy as np
-from scipy import special
 
 from schedsearch.errors import InvalidInput
+from schedsearch.evidence.distributions import student_quantile
 from schedsearch.evidence.scores import BySeed, Scores, covariance, diverged, finite, shared
 
 MOST_SEEDS = 1000
@@ -116,4 +116,4 @@ def seeds_needed(noise_sd: float, resolution: float, paired_correlation: float |
 def _half_width(sd: float, n: int, correlation: float | None) -> float:
     paired = correlation is not None and correlation > 0
     spread = sd * sqrt(2 * (1 - min(correlation or 0.0, 1.0)) / n) if paired else sd * sqrt(2 / n)
-    return float(special.stdtrit(n - 1 if paired else 2 * n - 2, (1 + LEVEL) / 2)) * spread
+    return student_quantile(n - 1 if paired else 2 * n - 2, (1 + LEVEL) / 2) * spread

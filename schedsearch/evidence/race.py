@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping
 from math import inf, sqrt
 from statistics import median
 
-from scipy import special
-
+from schedsearch.evidence.distributions import chi_square_median, student_quantile
 from schedsearch.evidence.scores import Scores, badness, covariance, diverged, finite, sign_of
 from schedsearch.space import Question
 
@@ -101,7 +100,7 @@ def shared_answers(one: Mapping[Question, str], other: Mapping[Question, str], q
 def _margin(scores: Scores, one: int, leader: int, spread: float, freedom: int, level: float = CLEARLY) -> float:
     if spread == inf:
         return inf
-    return float(special.stdtrit(freedom, level)) * spread * sqrt(1 / len(scores[one]) + 1 / len(scores[leader]))
+    return student_quantile(freedom, level) * spread * sqrt(1 / len(scores[one]) + 1 / len(scores[leader]))
 
 
 def _common_noise(scores: Scores) -> tuple[float, int]:
@@ -120,4 +119,4 @@ def _common_noise(scores: Scores) -> tuple[float, int]:
 
 def _median_share(freedom: int) -> float:
     """The median of a variance estimate with that many degrees of freedom, as a share of the true variance."""
-    return float(special.chdtri(freedom, 0.5)) / freedom
+    return chi_square_median(freedom) / freedom
