@@ -43,20 +43,14 @@ class Tried:
 
 @dataclass(frozen=True)
 class Champion:
-    """The best candidate for one answer. candidate_id: None when it was never run. mean, sd: what the model expects of
-    it, in score units (seed noise not included)."""
+    """The best candidate for one arm or answer. candidate_id: None when it was never run. mean, sd: what the model
+    expects of it, in score units (seed noise not included). badness: what it is judged by, latent units, smaller is
+    better."""
 
     schedule: Schedule
     candidate_id: int | None
     mean: float
     sd: float
-
-
-@dataclass(frozen=True)
-class _Contender:
-    """A champion of one arm on its way; badness: what it is judged by, latent units, smaller is better."""
-
-    champion: Champion
     badness: float
 
 
@@ -73,13 +67,17 @@ def name_champions(
     model: of all results, in the space's horizon. tried: baselines count for the answers of their arm, where the space
     has that arm. An answer for which nothing possible was found (at this horizon) is left out.
     """
-    best = _contenders(model, space, tried, total_updates, updates_per_epoch, rng)
-    champions = {}
+    return best_of_answers(space, arm_champions(model, space, tried, total_updates, updates_per_epoch, rng))
+
+
+def best_of_answers(space: SearchSpace, champions: Mapping[Arm, Champion]) -> dict[Answer, Champion]:
+    """The best of the arms' champions for every answer."""
+    best = {}
     for answer in space.answers:
-        sharing = [one for arm, one in best.items() if arm.answers[answer.question] == answer.value]
+        sharing = [one for arm, one in champions.items() if arm.answers[answer.question] == answer.value]
         if sharing:
-            champions[answer] = min(sharing, key=lambda one: one.badness).champion
-    return champions
+            best[answer] = min(sharing, key=lambda one: one.badness)
+    return best
 
 
 def arm_champions(
@@ -91,21 +89,9 @@ def arm_champions(
     rng: np.random.Generator,
 ) -> dict[Arm, Champion]:
     """The best candidate of every arm that has a possible one; the arguments are those of `name_champions`."""
-    best = _contenders(model, space, tried, total_updates, updates_per_epoch, rng)
-    return {arm: one.champion for arm, one in best.items()}
-
-
-def _contenders(
-    model: CurveModel,
-    space: SearchSpace,
-    tried: Sequence[Tried],
-    total_updates: int,
-    updates_per_epoch: int | None,
-    rng: np.random.Generator,
-) -> dict[Arm, _Contender]:
     describer = Describer(space, total_updates, updates_per_epoch)
     contenders = _tried_contenders(model, tried, total_updates, updates_per_epoch)
-    best: dict[Arm, _Contender] = {}
+    best: dict[Arm, Champion] = {}
     for arm in space.arms:
         own = [one for one in tried if arm_of(one.schedule) == arm]
         found = contenders[arm] + _untried(model, describer, arm, own, rng)
@@ -116,21 +102,21 @@ def _contenders(
 
 def _tried_contenders(
     model: CurveModel, tried: Sequence[Tried], total_updates: int, updates_per_epoch: int | None
-) -> dict[Arm, list[_Contender]]:
-    contenders: dict[Arm, list[_Contender]] = defaultdict(list)
+) -> dict[Arm, list[Champion]]:
+    contenders: dict[Arm, list[Champion]] = defaultdict(list)
     if not tried:
         return contenders
     curves = [one.schedule.lrs(total_updates, updates_per_epoch) for one in tried]
     expected, badness = model.predict(curves), model.judged(curves, [one.score for one in tried])
-    for index, one in enumerate(tried):
-        champion = Champion(one.schedule, one.candidate_id, float(expected.mean[index]), float(expected.sd[index]))
-        contenders[arm_of(one.schedule)].append(_Contender(champion, float(badness[index])))
+    for one, mean, sd, bad in zip(tried, expected.mean, expected.sd, badness, strict=True):
+        champion = Champion(one.schedule, one.candidate_id, float(mean), float(sd), float(bad))
+        contenders[arm_of(one.schedule)].append(champion)
     return contenders
 
 
 def _untried(
     model: CurveModel, describer: Describer, arm: Arm, tried: Sequence[Tried], rng: np.random.Generator
-) -> list[_Contender]:
+) -> list[Champion]:
     """The surest of this arm's candidates that were never run; none when the arm has none."""
     known = [Candidate(describer.shape(one.params), log10(one.schedule.base_lr)) for one in tried if one.params]
     effort = Effort(max(FEWEST_DRAWS, DRAWS // len(describer.space.arms)), ROUNDS, NEIGHBOURS)
@@ -140,8 +126,8 @@ def _untried(
     if not untried:
         return []
     expected = model.predict([untried[0].lrs(describer.total_updates, describer.updates_per_epoch)])
-    champion = Champion(untried[0], None, float(expected.mean[0]), float(expected.sd[0]))
-    return [_Contender(champion, float(expected.latent_mean[0] + CAUTION_SD * expected.latent_sd[0]))]
+    badness = float(expected.latent_mean[0] + CAUTION_SD * expected.latent_sd[0])
+    return [Champion(untried[0], None, float(expected.mean[0]), float(expected.sd[0]), badness)]
 
 
 def best_base_lr(

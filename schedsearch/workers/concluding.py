@@ -10,9 +10,8 @@ from typing import Any
 
 from schedsearch import evidence
 from schedsearch.evidence import AnswerResult, Circumstances, Finalist, Trust
-from schedsearch.search.importance import Importances, importances
 from schedsearch.space import answers_of, complexity
-from schedsearch.store import AnswerRow, Candidate, ComparisonRow, Phase, RunState, StandingRow, StudyState, Verdict
+from schedsearch.store import AnswerRow, Candidate, ComparisonRow, Phase, Run, StandingRow, StudyState, Verdict
 from schedsearch.workers.confirmation import race_scores
 from schedsearch.workers.desk import Desk
 from schedsearch.workers.rows import FIXED_KINDS, FREEFORM
@@ -52,7 +51,7 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         "erratic": list(found.erratic_ids),
         "shape": None if found.shape is None else asdict(found.shape),
         "model": model,
-        "importances": asdict(_importances(desk)),
+        "importances": asdict(desk.surrogate.importances(desk.candidates, desk.of(Phase.SEARCH))),
     }
     return Verdict(
         recommended_id=found.recommended_id,
@@ -64,13 +63,6 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         comparisons=tuple(ComparisonRow(**vars(one)) for one in found.comparisons),
         answers=tuple(_answer_row(one) for one in [*found.answers, *_unconfirmed(desk, found.answers)]),
     )
-
-
-def _importances(desk: Desk) -> Importances:
-    """Of the searched runs; those of free shapes answer no question."""
-    searched = [run for run in desk.of(Phase.SEARCH) if run.state in (RunState.COMPLETED, RunState.DIVERGED)]
-    named = [run for run in searched if desk.candidates[run.candidate_id].kind != FREEFORM]
-    return importances([(desk.candidates[run.candidate_id].schedule, run.score) for run in named], desk.study.direction)
 
 
 def _named(finalists: Sequence[Finalist]) -> list[Finalist]:
@@ -146,12 +138,22 @@ def _unconfirmed(desk: Desk, answers: Sequence[AnswerResult]) -> list[AnswerResu
     return rows[len(answers) :]
 
 
+def prepare(desk: Desk) -> None:
+    """Work out what the verdict will need of the runs before the confirmation, while that is still being trained."""
+    desk.surrogate.picture(desk.candidates, _searched(desk))
+    desk.surrogate.importances(desk.candidates, desk.of(Phase.SEARCH))
+
+
+def _searched(desk: Desk) -> list[Run]:
+    return [run for run in desk.runs if run.phase in (Phase.NOISE, Phase.SEARCH)]
+
+
 def _model(desk: Desk, finalists: Sequence[Finalist]) -> tuple[list[dict[str, Any]], Trust, dict[str, Any]]:
     """What the curve model of the search expected of the finalists; its worth; its picture.
 
     The race's runs are left out: most are near ties on several seeds, where no model can rank one run before another.
     """
-    before = [run for run in desk.runs if run.phase in (Phase.NOISE, Phase.SEARCH)]
+    before = _searched(desk)
     model = desk.surrogate.model(desk.candidates, before)
     expected = desk.surrogate.predict(model, [desk.candidates[one.candidate_id].schedule for one in finalists])
     means = {one.candidate_id: mean for one, (mean, _, _) in zip(finalists, expected, strict=True)}
@@ -166,7 +168,7 @@ def _model(desk: Desk, finalists: Sequence[Finalist]) -> tuple[list[dict[str, An
         {"candidate_id": one.candidate_id, "mean": mean, "low": low, "high": high}
         for one, (mean, low, high) in zip(finalists, expected, strict=True)
     ]
-    picture = desk.surrogate.picture(model, desk.candidates, before)
+    picture = desk.surrogate.picture(desk.candidates, before)
     return predicted, trust, {**picture, "trust": asdict(trust), "sentence": trust.sentence}
 
 

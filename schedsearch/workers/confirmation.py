@@ -23,7 +23,7 @@ def start_race(desk: Desk) -> bool:
     """Name the champion of every answer and queue their first fresh seeds, and those of the best free shape."""
     model = desk.surrogate.model(desk.candidates, desk.runs)
     desk.note_agreement(model.rank_agreement())
-    champions = desk.surrogate.champions(model, desk.candidates, desk.runs)
+    champions = desk.surrogate.champions(desk.candidates, desk.runs)
     ids: dict[int, None] = {}
     for champion in champions.values():
         row = new_candidate(NamedSchedule("champion", None, champion.schedule))

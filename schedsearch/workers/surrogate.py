@@ -5,14 +5,14 @@ Optuna and the curve model are imported at the first question, so a worker that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from schedsearch.schedule import Schedule
-from schedsearch.space import Answer, SearchSpace
+from schedsearch.space import Answer, Arm, SearchSpace
 from schedsearch.store import Candidate, Phase, Run, RunState, Store, Study
 from schedsearch.workers.rows import FREEFORM
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from schedsearch.search.champions import Champion, Tried
     from schedsearch.search.gp import Fitter
     from schedsearch.search.history import Asked, History
+    from schedsearch.search.importance import Importances
     from schedsearch.search.model import CurveModel, Observation
 
-CHAMPIONS, ARMS, SHAPES = 7, 8, 9
+CHAMPIONS, SHAPES = 7, 9
 SHORT_RUN_S = 10.0
 ENDED = (RunState.COMPLETED, RunState.DIVERGED)
 MOST_POINTS = 200
+Kept = TypeVar("Kept")
 
 
 class Surrogate:
@@ -35,6 +37,7 @@ class Surrogate:
         self._store = store
         self._study = study
         self._space = space
+        self._last: dict[str, tuple[list[int], Any]] = {}
 
     @cached_property
     def history(self) -> History:
@@ -72,8 +75,19 @@ class Surrogate:
         """The model of every run that ended."""
         from schedsearch.search.model import CurveModel
 
-        observations = [*self._observations(candidates, runs), *self._earlier]
-        return CurveModel.fit(observations, direction=self._study.direction, fitter=self._fitter(runs))
+        def fit() -> CurveModel:
+            observations = [*self._observations(candidates, runs), *self._earlier]
+            return CurveModel.fit(observations, direction=self._study.direction, fitter=self._fitter(runs))
+
+        return self._kept("model", runs, fit)
+
+    def _kept(self, name: str, runs: Sequence[Run], work_out: Callable[[], Kept]) -> Kept:
+        """What was worked out under this name at the last call, if the same runs had ended then."""
+        ended = [run.id for run in runs if run.state in ENDED]
+        if name not in self._last or self._last[name][0] != ended:
+            self._last[name] = ended, work_out()
+        found: Kept = self._last[name][1]
+        return found
 
     def _fitter(self, runs: Sequence[Run]) -> Fitter:
         """BoTorch where importing it costs less than a run, by the runs of the noise phase; else scipy."""
@@ -101,20 +115,34 @@ class Surrogate:
         )
         return baseline.with_base_lr(lr)
 
-    def champions(
-        self, model: CurveModel, candidates: Mapping[int, Candidate], runs: Sequence[Run]
-    ) -> dict[Answer, Champion]:
-        """The best candidate for each answer to each question, by the model's posterior."""
-        from schedsearch.search.champions import name_champions
+    def champions(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> dict[Answer, Champion]:
+        """The best candidate for each answer to each question, by the posterior of the model of these runs."""
+        from schedsearch.search.champions import best_of_answers
 
-        return name_champions(
-            model,
-            self._space,
-            self._tried(candidates, runs),
-            self._study.total_updates,
-            self._study.updates_per_epoch,
-            np.random.default_rng([self._study.seed, CHAMPIONS]),
-        )
+        return best_of_answers(self._space, self._arm_champions(candidates, runs))
+
+    def _arm_champions(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> dict[Arm, Champion]:
+        from schedsearch.search.champions import arm_champions
+
+        def find() -> dict[Arm, Champion]:
+            return arm_champions(
+                self.model(candidates, runs),
+                self._space,
+                self._tried(candidates, runs),
+                self._study.total_updates,
+                self._study.updates_per_epoch,
+                np.random.default_rng([self._study.seed, CHAMPIONS]),
+            )
+
+        return self._kept("champions", runs, find)
+
+    def importances(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> Importances:
+        """What mattered among these runs; those of free shapes answer no question and are left out."""
+        from schedsearch.search.importance import importances
+
+        named = [run for run in runs if run.state in ENDED and candidates[run.candidate_id].kind != FREEFORM]
+        tried = [(candidates[run.candidate_id].schedule, run.score) for run in named]
+        return self._kept("importances", named, lambda: importances(tried, self._study.direction))
 
     def free_shapes(self, count: int, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> list[Schedule]:
         """Curves of no family that the model expects most of, none of them trained before."""
@@ -148,18 +176,14 @@ class Surrogate:
         expected = model.predict([self._curve(one) for one in schedules])
         return _triples(expected.mean, expected.low, expected.high)
 
-    def picture(self, model: CurveModel, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> dict[str, Any]:
-        """The model for a report, as plain values.
+    def picture(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> dict[str, Any]:
+        """The model of these runs for a report, as plain values.
 
         points: [measured, predicted, low, high] of runs of this study, each predicted from all others (95 % of single
         runs, seed noise included). features: their shares in what the model predicts. arms: the best candidate of
         every arm, best first, and what is expected of its true score. earlier: agreement with the study it starts from.
         """
-        from schedsearch.search.champions import arm_champions
-
-        rng = np.random.default_rng([self._study.seed, ARMS])
-        tried = self._tried(candidates, runs)
-        found = arm_champions(model, self._space, tried, self._study.total_updates, self._study.updates_per_epoch, rng)
+        model, found = self.model(candidates, runs), self._arm_champions(candidates, runs)
         champions = sorted(found.items(), key=lambda pair: pair[1].mean, reverse=self._study.direction == "maximize")
         expected = self.predict(model, [one.schedule for _, one in champions]) if champions else []
         return {
