@@ -87,9 +87,10 @@ def read_progress(store: Store, name: str) -> Progress:
 def _phase(study: Study, phase: Phase, runs: Sequence[Run]) -> PhaseProgress:
     counts = {state: sum(run.state is state for run in runs) for state in RunState}
     over = ORDER.index(study.phase) > ORDER.index(phase) or study.state.value == "finished"
+    known = over or phase is study.phase is Phase.CONFIRM
     return PhaseProgress(
         phase=phase.value,
-        planned=len(runs) if over or (phase is Phase.CONFIRM and runs) else max(len(runs), _most(study, phase)),
+        planned=len(runs) if known else max(len(runs), _most(study, phase)),
         done=sum(run.state.is_finished for run in runs),
         running=counts[RunState.RUNNING],
         diverged=counts[RunState.DIVERGED],

@@ -1,7 +1,7 @@
-"""`python -m schedsearch.workers`: what `launch` starts once for each worker. The storage URL comes by environment.
+"""`python -m schedsearch.workers`: what `launch` starts once for each worker, and with `--plan` once for the planner.
 
-With `--rehearse` it tries the task first, writes what it found, and waits for one line on stdin that names the study;
-without that line it ends.
+The storage URL comes by environment. With `--rehearse` it tries the task first, writes what it found, and waits for one
+line on stdin that names the study; without that line it ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schedsearch.errors import InvalidTask, SchedsearchError
-from schedsearch.workers.serve import serve
+from schedsearch.workers.serve import plan, serve
 
 if TYPE_CHECKING:
     from schedsearch.task import Task
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m schedsearch.workers")
     parser.add_argument("--study")
+    parser.add_argument("--plan", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rehearse", metavar="TASK")
@@ -32,6 +33,9 @@ def main() -> int:
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        if given.plan:
+            plan(os.environ["SCHEDSEARCH_STORAGE"], given.study)
+            return 0
         return _rehearse_and_serve(given) if given.rehearse else _serve(given, None)
     except SchedsearchError as error:
         print(error, file=sys.stderr)  # noqa: T201

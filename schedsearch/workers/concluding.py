@@ -80,7 +80,7 @@ def confirmed_finalists(desk: Desk) -> list[Finalist]:
     direction = desk.study.direction
     winner = evidence.race_winner({one: race[one] for one in race if one in scores}, direction)
     lasting = evidence.finishers(race, direction)
-    tuned = {desk.candidates[one].label: one for one in scores}  # the tuned baselines were queued last
+    tuned = {desk.candidates[one].label: one for one in reversed(list(scores))}  # the tuned baselines were queued first
     return [
         finalist(
             desk,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from schedsearch import evidence
 from schedsearch.evidence import Scores
 from schedsearch.space import Question, answers_of
-from schedsearch.store import Phase
+from schedsearch.store import Phase, RunState
 from schedsearch.workers.desk import Desk, seeds_of
 from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, new_candidate
 
@@ -28,7 +28,8 @@ def start_race(desk: Desk) -> bool:
     for champion in champions.values():
         row = new_candidate(NamedSchedule("champion", None, champion.schedule))
         ids[champion.candidate_id or desk.store.add_candidate(desk.study.id, row)] = None
-    shapes = [run.candidate_id for run in desk.of_kind(Phase.SEARCH, FREEFORM) if run.score is not None]
+    lost = (RunState.DIVERGED, RunState.FAILED)
+    shapes = [run.candidate_id for run in desk.of_kind(Phase.SEARCH, FREEFORM) if run.state not in lost]
     _queue_race_round(desk, [*ids, *best_expected(desk, shapes)[:1]], 0)
     return desk.advance(Phase.RACE)
 
@@ -48,7 +49,17 @@ def _queue_race_round(desk: Desk, candidate_ids: Sequence[int], round_: int) -> 
     seeds = desk.plan.race_seeds[round_]
     seeds = max(1, min(seeds, desk.affordable() // max(1, len(candidate_ids))))
     start = sum(desk.plan.race_seeds[:round_])
-    return desk.add_runs(candidate_ids, Phase.RACE, seeds_of(desk.study.seed, Phase.RACE, seeds, start=start), round_)
+    added = desk.add_runs(candidate_ids, Phase.RACE, seeds_of(desk.study.seed, Phase.RACE, seeds, start=start), round_)
+    _confirm_baselines_ahead(desk, round_)
+    return added
+
+
+def _confirm_baselines_ahead(desk: Desk, round_: int) -> None:
+    """Behind this round of the race, a share of what the baselines will be trained for in the confirmation anyway: no
+    worker is idle while the last run of the round ends. Not where a budget in hours may yet cut the confirmation."""
+    if desk.study.budget.get("hours") is None:
+        seeds = desk.plan.confirm_seeds * (round_ + 1) // len(desk.plan.race_seeds)
+        desk.add_runs(_baselines(desk), Phase.CONFIRM, seeds_of(desk.study.seed, Phase.CONFIRM, seeds))
 
 
 def race_scores(desk: Desk) -> Scores:
@@ -77,8 +88,8 @@ def _start_confirmation(desk: Desk, scores: Scores) -> bool:
 
 
 def _name_finalists(desk: Desk, scores: Scores) -> list[int]:
-    """The winner of the race, each question's runner-up, every baseline at its best base LR, and the free shape."""
-    finalists: dict[int, None] = {}
+    """Every baseline at its best base LR, the winner of the race, each question's runner-up, and the free shape."""
+    finalists: dict[int, None] = dict.fromkeys(_baselines(desk))
     winner = evidence.race_winner(scores, desk.study.direction)
     if winner is not None:
         finalists[winner] = None
@@ -87,13 +98,17 @@ def _name_finalists(desk: Desk, scores: Scores) -> list[int]:
             runner_up = evidence.runner_up(scores, desk.study.direction, answers, winner, question)
             if runner_up is not None:
                 finalists[runner_up] = None
-    for candidate_id in [*_best_baselines(desk), *_free_shape(desk)]:
-        finalists[candidate_id] = None
-    return list(finalists)
+    return [*finalists, *_free_shape(desk)]
+
+
+def _baselines(desk: Desk) -> list[int]:
+    """Those whose confirmation has begun; else for each baseline the candidate (a base LR that was run) that the model
+    expects most of."""
+    begun = [run.candidate_id for run in desk.of_kind(Phase.CONFIRM, *FIXED_KINDS)]
+    return list(dict.fromkeys(begun)) or _best_baselines(desk)
 
 
 def _best_baselines(desk: Desk) -> list[int]:
-    """For each baseline the candidate (a base LR that was run) that the model expects most of."""
     tuned = [
         run.candidate_id
         for run in desk.runs

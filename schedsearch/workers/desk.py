@@ -13,6 +13,7 @@ from schedsearch.store import Candidate, NewRun, Phase, Run, RunState, Store, St
 from schedsearch.workers.surrogate import Surrogate
 
 FEWEST_RANKED = 8
+STRAGGLERS = 0.05
 FIRST_SEED = {Phase.SEARCH: 0, Phase.NOISE: 1, Phase.RACE: 100, Phase.CONFIRM: 1000}
 
 
@@ -60,6 +61,13 @@ class Desk:
     def done(self, phase: Phase) -> bool:
         """Whether every run of this phase has ended."""
         return all(run.state.is_finished for run in self.of(phase))
+
+    def nearly_done(self, phase: Phase) -> bool:
+        """Whether so few runs of this phase are still being trained that waiting for them would cost more than they
+        teach: none waits for a worker, and at most STRAGGLERS of all have not ended."""
+        runs = self.of(phase)
+        waiting = any(run.state is RunState.WAITING for run in runs)
+        return not waiting and sum(not run.state.is_finished for run in runs) <= STRAGGLERS * len(runs)
 
     def scores(self, phase: Phase) -> Scores:
         """Score by candidate and seed of the runs that ended in this phase; None where a run diverged."""

@@ -1,5 +1,5 @@
-"""Workers as processes of this machine: they try the task before there is a study, then serve it; those that die are
-started again, and all are stopped with grace."""
+"""Workers as processes of this machine, and the planner beside them: they try the task before there is a study, then
+serve it; those that die are started again, and all are stopped with grace."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ class _Child:
     starts: int = 0
 
     @property
+    def lives(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
     def failed(self) -> bool:
         return self.process is not None and self.process.poll() not in (None, 0)
 
@@ -81,6 +85,7 @@ class LocalWorkers:
         self._storage = storage
         self._study: str | None = None
         self._children: list[_Child] = []
+        self._planner = _Child(Post("cpu", 1), Path())
         self._folder = tempfile.TemporaryDirectory(prefix="schedsearch-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Self:
@@ -131,6 +136,8 @@ class LocalWorkers:
                 self._start(child)
         for child in rehearsed:
             _dismiss(child)
+        self._planner.log = log_dir / "planner.log"
+        self._start_planner(self._planner)
 
     def _give_orders(self, child: _Child) -> bool:
         """Tell a process that rehearsed what to serve; False when it has died meanwhile."""
@@ -145,6 +152,9 @@ class LocalWorkers:
 
     def _start(self, child: _Child) -> None:
         self._spawn(child, ["--study", str(self._study), "--device", child.post.device])
+
+    def _start_planner(self, child: _Child) -> None:
+        self._spawn(child, ["--plan", "--study", str(self._study)])
 
     def _spawn(self, child: _Child, arguments: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
         command = [sys.executable, "-m", "schedsearch.workers", *arguments]
@@ -161,27 +171,33 @@ class LocalWorkers:
 
     def alive(self) -> int:
         """How many workers run now."""
-        return sum(child.process is not None and child.process.poll() is None for child in self._children)
+        return sum(child.lives for child in self._children)
 
     def revive(self) -> None:
         """Start again those that died with an error, each a bounded number of times."""
         for child in self._children:
             if child.failed and child.starts <= RESTARTS:
                 self._start(child)
+        if self._planner.failed and self._planner.starts <= RESTARTS:
+            self._start_planner(self._planner)
 
     def last_words(self) -> str:
-        """The last lines of the log of a worker that died with an error; empty when none did."""
-        return next((child.last_words() for child in self._children if child.failed), "")
+        """The last lines of the log of a worker or planner that died with an error; empty when none did."""
+        return next((child.last_words() for child in self._everyone if child.failed), "")
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Ask every worker to stop, wait, and kill what is left, with all its children."""
-        for child in self._children:
+        for child in self._everyone:
             _signal(child, signal.SIGTERM)
         deadline = time.monotonic() + grace_s
-        while self.alive() and time.monotonic() < deadline:
+        while any(child.lives for child in self._everyone) and time.monotonic() < deadline:
             time.sleep(POLL_S)
-        for child in self._children:
+        for child in self._everyone:
             _dismiss(child)
+
+    @property
+    def _everyone(self) -> list[_Child]:
+        return [*self._children, self._planner]
 
 
 def _dismiss(child: _Child) -> None:
@@ -193,7 +209,7 @@ def _dismiss(child: _Child) -> None:
 
 
 def _signal(child: _Child, what: signal.Signals) -> None:
-    if child.process is not None and child.process.poll() is None:
+    if child.process is not None and child.lives:
         os.killpg(child.process.pid, what)
 
 

@@ -51,6 +51,16 @@ def new_worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+def set_on_signals(stopping: threading.Event) -> None:
+    """Set this event on SIGTERM and on SIGINT."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
 class Worker:
     """One process on one device. `run()` returns when its study has ended or a signal asked it to stop."""
 
@@ -68,12 +78,7 @@ class Worker:
 
     def stop_on_signals(self) -> None:
         """SIGTERM and SIGINT end the run in hand within one update, give its lease back and end the worker."""
-
-        def stop(signum: int, frame: FrameType | None) -> None:
-            self._stopping.set()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
+        set_on_signals(self._stopping)
 
     def run(self) -> None:
         """Serve until the study ends or a signal comes."""

@@ -1,4 +1,4 @@
-"""The next step of a study's plan, taken by whichever worker finds nothing to train.
+"""The next step of a study's plan, taken by the planner that `launch` starts, or by a worker with nothing to train.
 
 The planner lease lets one worker at a time plan. Every step reads the store, does at most one thing, and can be
 repeated after a crash: what it writes is idempotent, and the store refuses a planner whose lease is gone.
@@ -6,8 +6,10 @@ repeated after a crash: what it writes is idempotent, and the store refuses a pl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
+from schedsearch.errors import LeaseLost
 from schedsearch.space import SearchSpace
 from schedsearch.store import Phase, Run, RunState, Store, Study, StudyState
 from schedsearch.workers import concluding, confirmation, searching
@@ -26,10 +28,16 @@ STEPS: dict[Phase, Callable[[Desk], bool]] = {
 
 
 class Planner:
-    """Plans one study for one worker; keeps the study's space, its Optuna history and its curve model between steps."""
+    """Plans one study for one worker; keeps the study's space, its Optuna history and its curve model between steps.
 
-    def __init__(self, store: Store, study: Study, worker_id: str) -> None:
+    stays: keep the lease between steps, until `leave`, so that nobody else begins to plan.
+    """
+
+    def __init__(self, store: Store, study: Study, worker_id: str, *, stays: bool = False) -> None:
         self._store = store
+        self._stays = stays
+        self._token: int | None = None
+        self._renew_at = 0.0
         self._name = study.name
         self._id = study.id
         self._worker_id = worker_id
@@ -38,14 +46,38 @@ class Planner:
 
     def step(self) -> bool:
         """Do the next thing the plan asks for. False when another plans, or only training is to be waited for."""
-        token = self._store.take_planner(self._id, self._worker_id, PLANNER_LEASE_S)
+        token = self.hold()
         if token is None:
             return False
         try:
             study = self._store.study(self._name)
             return study.state is StudyState.RUNNING and self._step(study, token)
+        except LeaseLost:
+            self._token = None
+            raise
         finally:
+            if not self._stays:
+                self.leave()
+
+    def hold(self) -> int | None:
+        """The token of the planner's lease, taken or renewed where it is time to; None while another holds it."""
+        now = time.monotonic()
+        if self._token is None or now > self._renew_at:
+            self._token = self._store.take_planner(self._id, self._worker_id, PLANNER_LEASE_S)
+            self._renew_at = now + PLANNER_LEASE_S / 3
+        return self._token
+
+    def leave(self) -> None:
+        """Give the lease back, if it is held."""
+        token, self._token = self._token, None
+        if token is not None:
             self._store.drop_planner(self._id, token)
+
+    def prepare(self) -> None:
+        """While the confirmation is trained: what the verdict will need of the runs before it."""
+        study = self._store.study(self._name)
+        if study.phase is Phase.CONFIRM:
+            concluding.prepare(self._desk(study, 0, self._store.runs(self._id)))
 
     def _step(self, study: Study, token: int) -> bool:
         runs = self._store.runs(self._id)
@@ -53,10 +85,14 @@ class Planner:
         if failure is not None:
             self._store.set_study_state(self._id, StudyState.FAILED, failure)
             return True
+        desk = self._desk(study, token, runs)
+        if study.phase is not Phase.NOISE:
+            searching.tell_finished(desk)
+        return STEPS[study.phase](desk)
+
+    def _desk(self, study: Study, token: int, runs: Sequence[Run]) -> Desk:
         candidates = {candidate.id: candidate for candidate in self._store.candidates(self._id)}
-        return STEPS[study.phase](
-            Desk(self._store, study, token, self._space, self._surrogate, candidates, runs)
-        )
+        return Desk(self._store, study, token, self._space, self._surrogate, candidates, runs)
 
 
 def repeated_failure(runs: Sequence[Run]) -> str | None:

@@ -16,14 +16,16 @@ TIMING_MARGIN = 1.1
 
 
 def after_noise(desk: Desk) -> bool:
-    """Once every noise run has ended, the plan is complete (a budget in hours is now a number of runs)."""
-    return desk.done(Phase.NOISE) and desk.advance(Phase.SEARCH, _resolve_hours(desk))
+    """The search starts once no noise run waits; a budget in hours needs them all, and is now a number of runs."""
+    if desk.study.budget.get("hours") is not None:
+        return desk.done(Phase.NOISE) and desk.advance(Phase.SEARCH, _resolve_hours(desk))
+    return all(run.state is not RunState.WAITING for run in desk.of(Phase.NOISE)) and desk.advance(Phase.SEARCH)
 
 
 def _resolve_hours(desk: Desk) -> Plan:
-    hours = desk.study.budget.get("hours")
+    hours = desk.study.budget["hours"]
     durations = [run.duration_s for run in desk.runs if run.duration_s is not None]
-    if hours is None or not durations:
+    if not durations:
         return desk.plan
     runs = int(hours * 3600 / (TIMING_MARGIN * max(durations)))
     return fit_to_runs(desk.plan, runs, what=f"`hours` = {hours}, at {max(durations):.1f} s a run,")
@@ -31,13 +33,12 @@ def _resolve_hours(desk: Desk) -> Plan:
 
 def step(desk: Desk) -> bool:
     """One step of the search phase."""
-    _tell_finished(desk)
     searched = desk.of(Phase.SEARCH)
     if any(run.state is RunState.WAITING for run in searched):
         return False
     if _tune_baselines(desk) + _ask(desk):
         return True
-    if not desk.done(Phase.SEARCH):
+    if not desk.nearly_done(Phase.SEARCH):
         return False
     if not any(run.state is RunState.COMPLETED for run in searched):
         desk.store.set_study_state(desk.study.id, StudyState.FAILED, "No run of the search reached its horizon.")
@@ -49,7 +50,8 @@ def _trials(desk: Desk) -> list[Run]:
     return desk.of_kind(Phase.SEARCH, "search")
 
 
-def _tell_finished(desk: Desk) -> None:
+def tell_finished(desk: Desk) -> None:
+    """Tell Optuna how the searched runs ended that it does not know of yet."""
     untold = [run for run in desk.of(Phase.SEARCH) if run.state.is_finished and not run.told]
     for run in untold:
         number = desk.candidates[run.candidate_id].trial_number

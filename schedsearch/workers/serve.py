@@ -1,11 +1,13 @@
-"""One worker in this very process: what `schedsearch worker` and every process started by `launch` run."""
+"""One worker, or one planner, in this very process: what `schedsearch worker` and the processes of `launch` run."""
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from schedsearch.store import Store
-from schedsearch.workers.loop import Worker, WorkerOptions
+from schedsearch.workers.loop import Worker, WorkerOptions, new_worker_id, set_on_signals
+from schedsearch.workers.standing import StandingPlanner
 
 if TYPE_CHECKING:
     from schedsearch.task import Task
@@ -20,3 +22,11 @@ def serve(storage: str, *, study: str | None, device: str, threads: int | None, 
             worker.adopt(study, task)
         worker.stop_on_signals()
         worker.run()
+
+
+def plan(storage: str, study: str) -> None:
+    """Plan one study until it ends or a signal comes; train nothing."""
+    stopping = threading.Event()
+    set_on_signals(stopping)
+    with Store.open(storage) as store:
+        StandingPlanner(store, study, new_worker_id()).run(stopping)

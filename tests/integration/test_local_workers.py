@@ -88,7 +88,7 @@ def test_those_that_rehearsed_serve_and_the_dead_are_replaced(tmp_path):
         while workers.alive() < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert workers.alive() == 2
-        assert {path.name for path in (tmp_path / "logs").iterdir()} == {"worker-0.log", "worker-1.log"}
+        assert {path.name for path in (tmp_path / "logs").iterdir()} == {"worker-0.log", "worker-1.log", "planner.log"}
 
 
 def test_more_were_tried_than_are_needed(tmp_path):
