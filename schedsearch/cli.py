@@ -347,9 +347,10 @@ def tasks(as_json: bool) -> None:
 @click.option("--threads", type=int, help="Torch threads of this worker.")
 def worker(study: str | None, storage: str, device: str, threads: int | None) -> None:
     """Train runs of one study (or of every running study) from this machine until stopped."""
+    from schedsearch.workers.loop import WorkerOptions
     from schedsearch.workers.serve import serve
 
-    serve(storage, study=study, device=device, threads=threads)
+    serve(storage, WorkerOptions(study, device, threads))
 
 
 @cli.command()

@@ -29,6 +29,7 @@ from schedsearch.search.pool import (
 )
 from schedsearch.search.start import start_params
 from schedsearch.search.trials import Candidate, Key, Past, key_of
+from schedsearch.space import Dimension
 
 Array = NDArray[np.float64]
 
@@ -262,8 +263,9 @@ def centre_of(best: Sequence[Candidate]) -> Centre | None:
 
 def neighbours(describer: Describer, parents: Sequence[Candidate], count: int, rng: np.random.Generator) -> Pool:
     """`count` perturbations of these candidates in turn, each as it came and once as bold as its parent."""
+    around = [(parent, describer.space.dimensions(parent.params)) for parent in parents]
     turns = [parents[index % len(parents)] for index in range(count)]
-    moved = [_neighbour(describer, parent, rng) for parent in turns]
+    moved = [_neighbour(describer, *around[index % len(parents)], rng) for index in range(count)]
     parent_of = {id(params): parent for params, parent in zip(moved, turns, strict=True)}
     shapes = describer.shapes(moved)
     own = np.array([log10(shape.params["base_lr"]) for shape in shapes])  # as in Candidate, to the last digit
@@ -273,7 +275,11 @@ def neighbours(describer: Describer, parents: Sequence[Candidate], count: int, r
     return Pool.of(shapes, np.column_stack([own, reflected(bold, describer.log_range)]))
 
 
-def _neighbour(describer: Describer, parent: Candidate, rng: np.random.Generator) -> dict[str, Any]:
+def _neighbour(
+    describer: Describer, parent: Candidate, dimensions: Sequence[Dimension], rng: np.random.Generator
+) -> dict[str, Any]:
     size = float(np.exp(rng.uniform(*np.log(NEIGHBOUR_SIZES))))
     coordinates = int(rng.integers(1, len(parent.params) + 1))
-    return describer.space.perturb(parent.params, rng, size=size, coordinates=coordinates)
+    return describer.space.perturb(
+        parent.params, rng, size=size, coordinates=coordinates, dimensions=dimensions
+    )

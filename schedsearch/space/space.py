@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -165,15 +165,21 @@ class SearchSpace:
         return tuple(replay.asked)
 
     def perturb(
-        self, params: Mapping[str, Any], rng: np.random.Generator, *, size: float, coordinates: int
+        self,
+        params: Mapping[str, Any],
+        rng: np.random.Generator,
+        *,
+        size: float,
+        coordinates: int,
+        dimensions: Sequence[Dimension] = (),
     ) -> dict[str, Any]:
         """A neighbour in the same arm: `coordinates` of its parameters, at random, are moved.
 
         Numbers take normal steps of `size` (a share of their range, on its log scale where it has one), reflected at
         the edges; whole numbers step by one and choices are redrawn with probability RESAMPLE. A choice that changes
-        may open a parameter that was not there before: it is drawn.
+        may open a parameter that was not there before: it is drawn. dimensions: those of `params`, where known.
         """
-        movable = [one for one in self.dimensions(params) if one.name not in ARM_NAMES]
+        movable = [one for one in dimensions or self.dimensions(params) if one.name not in ARM_NAMES]
         chosen = rng.choice(len(movable), size=min(coordinates, len(movable)), replace=False)
         moved = dict(params)
         for index in chosen:

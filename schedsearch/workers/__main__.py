@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schedsearch.errors import InvalidTask, SchedsearchError
+from schedsearch.workers.loop import WorkerOptions
 from schedsearch.workers.serve import plan, serve
 
 if TYPE_CHECKING:
     from schedsearch.task import Task
+
+PATIENCE_S = 10.0  # of workers beside a planner: so long idle, they plan themselves
 
 
 def main() -> int:
@@ -43,7 +46,8 @@ def main() -> int:
 
 
 def _serve(given: argparse.Namespace, task: Task | None) -> int:
-    serve(os.environ["SCHEDSEARCH_STORAGE"], study=given.study, device=given.device, threads=given.threads, task=task)
+    options = WorkerOptions(given.study, given.device, given.threads, plans_after_s=PATIENCE_S)
+    serve(os.environ["SCHEDSEARCH_STORAGE"], options, task)
     return 0
 
 

@@ -38,12 +38,14 @@ class WorkerOptions:
     """study: serve this one and end with it; None: serve every running study and never end by itself.
 
     threads: torch threads of this worker (cores divided by workers); None leaves torch's own choice.
+    plans_after_s: how long it has had nothing to train before it plans itself; longer where a planner is at work.
     """
 
     study: str | None
     device: str = "cpu"
     threads: int | None = None
     lease_s: float = LEASE_S
+    plans_after_s: float = 0.0
 
 
 def new_worker_id() -> str:
@@ -71,6 +73,7 @@ class Worker:
         self._stopping = threading.Event()
         self._planners: dict[int, Planner] = {}
         self._tasks: dict[int, Task] = {}
+        self._busy_at = 0.0
 
     def adopt(self, study: str, task: Task) -> None:
         """Train this study with a task that is loaded already."""
@@ -83,6 +86,7 @@ class Worker:
     def run(self) -> None:
         """Serve until the study ends or a signal comes."""
         wait_s = SHORTEST_WAIT_S
+        self._busy_at = time.monotonic()
         while not self._stopping.is_set():
             if self._serve_once():
                 wait_s = SHORTEST_WAIT_S
@@ -103,7 +107,10 @@ class Worker:
         claim = self._claim()
         if claim is not None:
             self._train(claim)
+            self._busy_at = time.monotonic()
             return True
+        if time.monotonic() - self._busy_at < self._options.plans_after_s:
+            return False
         return any(self._plan(study) for study in self._running_studies())
 
     def _plan(self, study: Study) -> bool:
