@@ -1,52 +1,20 @@
-"""`launch`: check everything, write the study and its plan, start the workers, watch them, hand over the results."""
+"""`launch`: a study from here to its verdict.
+
+The workers are started before anything else is imported: they import torch, which takes longest, meanwhile.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import schedsearch
-from schedsearch.commands.inspect import require_file_store, store_exists
-from schedsearch.commands.mirroring import OFF, MirrorProcess
-from schedsearch.commands.options import LaunchOptions
-from schedsearch.commands.outputs import Outputs, write_outputs
-from schedsearch.commands.probe import probed_range
-from schedsearch.commands.progress import Progress, read_progress
-from schedsearch.errors import (
-    InvalidInput,
-    InvalidSchedule,
-    NoSuccessfulRun,
-    SchedsearchError,
-    StudyExists,
-    StudyInterrupted,
-)
-from schedsearch.schedule import Schedule, relative_bound
-from schedsearch.search.plan import Plan, make_plan
-from schedsearch.space import Baseline, SearchSpace, load_space
-from schedsearch.store import NewRun, NewStudy, Phase, RunState, Store, Study, StudyState
-from schedsearch.task.facts import TaskFacts
-from schedsearch.tracking import check_tracking_uri
-from schedsearch.workers.desk import seeds_of
-from schedsearch.workers.local import LocalWorkers, Post, expected_posts, posts
-from schedsearch.workers.rows import NamedSchedule, new_candidate
+from schedsearch.workers.local import LocalWorkers, expected_posts
 
-POLL_S = 0.1
-SHOW_EVERY_S = 1.0
-NOISE_BASELINE = "warmup_cosine"
-
-
-@dataclass(frozen=True)
-class Launched:
-    """What a finished launch leaves behind."""
-
-    study: str
-    outputs: Outputs
+if TYPE_CHECKING:
+    from schedsearch.commands.options import LaunchOptions
+    from schedsearch.commands.progress import Progress
+    from schedsearch.commands.running import Launched
 
 
 def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launched:
@@ -55,256 +23,12 @@ def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launche
     Raises InvalidInput (nothing was written), NoSuccessfulRun, StudyInterrupted (Ctrl-C or SIGTERM: what is trained is
     kept), or another SchedsearchError.
     """
-    if options.mlflow != OFF:
-        check_tracking_uri(options.mlflow, options.storage)
     with LocalWorkers(options.storage) as workers:
-        study, devices = prepare(options, workers) if options.resume is None else _reopen(options, workers)
-        return _run(options, study, devices, workers, watch)
+        if options.resume is None:
+            where = expected_posts(options.devices, options.workers, os.cpu_count() or 1)
+            workers.rehearse(str(options.task), options.all_task_options, where)
+        from schedsearch.commands.preparation import prepare, reopen
+        from schedsearch.commands.running import run
 
-
-def prepare(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[str, ...]]:
-    """Check everything that can be wrong, then write the study, its noise candidate and its first runs.
-
-    The workers try the task meanwhile. Returns the study and the devices to train on.
-    """
-    workers.rehearse(str(options.task), _task_options(options), _expected_posts(options))
-    name = options.study_name(datetime.now())
-    space, budget = load_space(options.space), options.budget
-    incumbent = None if options.incumbent is None else read_schedule(options.incumbent)
-    _refuse_existing(options.storage, name, space)
-    facts = workers.facts()
-    devices = _devices(options, facts)
-    probed = probed_range(options.storage, facts.fingerprint)
-    space = space.with_base_lr(*(options.base_lr or space.base_lr or probed or facts.base_lr_range))
-    _refuse_impossible(space, incumbent, facts)
-    plan = make_plan(
-        budget,
-        space,
-        total_updates=facts.total_updates,
-        baselines=len(space.baselines) + (incumbent is not None),
-        noise_seeds=options.noise_seeds,
-        confirm_seeds=options.confirm_seeds,
-    )
-    with Store.open(options.storage) as store:
-        _refuse_strange_warm_start(store, options.warm_start, facts)
-        study = store.create_study(_new_study(options, name, space, facts, plan, incumbent))
-        _queue_noise(store, study, space, plan)
-    return study, devices
-
-
-def _refuse_impossible(space: SearchSpace, incumbent: Schedule | None, facts: TaskFacts) -> None:
-    """Raises InvalidSchedule for a baseline that cannot be run at this horizon."""
-    given = [baseline.schedule for baseline in space.baselines] + ([] if incumbent is None else [incumbent])
-    for one in given:
-        one.factors(facts.total_updates, facts.updates_per_epoch)
-
-
-def _refuse_strange_warm_start(store: Store, name: str | None, facts: TaskFacts) -> None:
-    if name is None:
-        return
-    earlier = store.study(name)
-    if (earlier.metric, earlier.direction) != (facts.metric, facts.direction):
-        raise InvalidInput(
-            f"`warm_start` must be a study that would {facts.direction} {facts.metric}, "
-            f"but {name!r} would {earlier.direction} {earlier.metric}."
-        )
-
-
-def read_schedule(path: Path) -> Schedule:
-    """The schedule in a JSON file in the serialized form. Raises InvalidInput naming the file."""
-    try:
-        return Schedule.from_dict(json.loads(path.read_text()))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InvalidInput(f"The incumbent schedule {path} cannot be read: {error}") from error
-    except InvalidSchedule as error:
-        raise InvalidInput([f"{path}: {fault}" for fault in error.faults]) from error
-
-
-def _refuse_existing(storage: str, name: str, space: SearchSpace) -> None:
-    if not store_exists(storage):
-        return
-    with Store.open(storage) as store:
-        there = next((one for one in store.studies() if one.name == name), None)
-    if there is None:
-        return
-    if there.space_version != space.version and there.space_name != space.name:
-        raise StudyExists(
-            f"The study {name!r} exists with the space {there.space_name!r}, not {space.name!r}; "
-            "give another `study` name."
-        )
-    raise StudyExists(
-        f"The study {name!r} exists already; go on with `schedsearch launch --resume {name}` or give another name."
-    )
-
-
-def _task_options(options: LaunchOptions) -> dict[str, Any]:
-    given = dict(options.task_options)
-    if options.total_updates is not None:
-        given["total_updates"] = options.total_updates
-    return given
-
-
-def _new_study(
-    options: LaunchOptions,
-    name: str,
-    space: SearchSpace,
-    facts: TaskFacts,
-    plan: Plan,
-    incumbent: Schedule | None,
-) -> NewStudy:
-    budget = {
-        **options.budget.to_dict(),
-        "incumbent": None if incumbent is None else incumbent.to_dict(),
-        "warm_start": options.warm_start,
-        "optimizer": facts.optimizer,
-        "batch_size": facts.batch_size,
-        "parameters": facts.parameters,
-    }
-    return NewStudy(
-        name=name,
-        task=_portable(str(options.task)),
-        task_options=_task_options(options),
-        task_fingerprint=facts.fingerprint,
-        metric=facts.metric,
-        direction=facts.direction,
-        space_name=space.name,
-        space_version=space.version,
-        space=space.to_dict(),
-        strategy=options.strategy,
-        seed=options.seed,
-        total_updates=facts.total_updates,
-        updates_per_epoch=facts.updates_per_epoch,
-        budget=budget,
-        plan=plan.to_dict(),
-        code_version=schedsearch.__version__,
-        optuna_study=name,
-    )
-
-
-def _portable(reference: str) -> str:
-    """A task file is stored by its absolute path, so that workers started elsewhere on this machine find it."""
-    path, colon, attribute = reference.rpartition(":")
-    return f"{Path(path).resolve()}{colon}{attribute}" if path.endswith(".py") else reference
-
-
-def _queue_noise(store: Store, study: Study, space: SearchSpace, plan: Plan) -> None:
-    candidate_id = store.add_candidate(study.id, new_candidate(_noise_schedule(study, space)))
-    seeds = seeds_of(study.seed, Phase.NOISE, plan.noise_seeds)
-    store.add_runs(study.id, [NewRun(candidate_id, Phase.NOISE, 0, seed, study.total_updates) for seed in seeds])
-
-
-def _noise_schedule(study: Study, space: SearchSpace) -> NamedSchedule:
-    """One baseline in the middle of the range, shifted by the convex bound's best scale of its shape."""
-    assert space.base_lr is not None  # noqa: S101 - set by prepare
-    low, high = space.base_lr
-    baselines = {one.name: one for one in space.baselines}
-    fallback = Baseline("constant", Schedule.from_dict({"base_lr": 1.0, "decay": {"kind": "constant"}}))
-    baseline = baselines.get(NOISE_BASELINE) or next(iter(baselines.values()), fallback)
-    scale = relative_bound(baseline.schedule, study.total_updates, study.updates_per_epoch).best_scale
-    lr = min(high, max(low, (low * high) ** 0.5 * scale))
-    return NamedSchedule("baseline", baseline.name, baseline.schedule.with_base_lr(lr))
-
-
-def _expected_posts(options: LaunchOptions) -> list[Post]:
-    return expected_posts(options.devices, options.workers, os.cpu_count() or 1)
-
-
-def _reopen(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[str, ...]]:
-    require_file_store(options.storage)
-    with Store.open(options.storage) as store:
-        study = store.study(str(options.resume))
-        if study.state is StudyState.FINISHED:
-            return study, ()
-        workers.rehearse(study.task, study.task_options, _expected_posts(options))
-        facts = workers.facts()
-        if facts.fingerprint != study.task_fingerprint:
-            raise InvalidInput(
-                f"The task {study.task!r} has changed since the study {study.name!r} began; "
-                "its results would not be comparable. Launch a new study."
-            )
-        store.set_study_state(study.id, StudyState.RUNNING)
-        return store.study(study.name), _devices(options, facts)
-
-
-def _run(
-    options: LaunchOptions,
-    study: Study,
-    devices: tuple[str, ...],
-    workers: LocalWorkers,
-    watch: Callable[[Progress], None],
-) -> Launched:
-    folder = options.output_dir / study.name
-    mirror = MirrorProcess(options.storage, study.name, options.mlflow, folder)
-    with Store.open(options.storage) as store:
-        if study.state is not StudyState.FINISHED:
-            where = posts(devices, options.workers, os.cpu_count() or 1)
-            _work(store, study, workers, where, folder / "logs", mirror, watch)
-        outputs = write_outputs(store, study.name, folder)
-        mirror.finish()
-    return Launched(study.name, replace(outputs, mlflow_url=mirror.url()))
-
-
-def _work(
-    store: Store,
-    study: Study,
-    workers: LocalWorkers,
-    where: Sequence[Post],
-    log_dir: Path,
-    mirror: MirrorProcess,
-    watch: Callable[[Progress], None],
-) -> None:
-    try:
-        workers.start(study.name, where, log_dir)
-        mirror.start()
-        _watch(store, study.name, workers, watch)
-    except KeyboardInterrupt:
-        store.set_study_state(study.id, StudyState.STOPPED, "interrupted")
-        raise StudyInterrupted(
-            f"The study {study.name!r} was stopped; go on with `schedsearch launch --resume {study.name}`."
-        ) from None
-    finally:
-        workers.stop()
-        mirror.stop_following()
-
-
-def _devices(options: LaunchOptions, facts: TaskFacts) -> tuple[str, ...]:
-    """The devices asked for, or those of this machine. Raises InvalidInput for one that is not there."""
-    missing = [one for one in options.devices if one != "cpu" and one not in facts.devices]
-    if missing:
-        there = ", ".join(dict.fromkeys(("cpu", *facts.devices)))
-        raise InvalidInput([f"`devices` must be among {there}, but is {one!r} instead." for one in missing])
-    return options.devices or facts.devices
-
-
-def _watch(store: Store, name: str, workers: LocalWorkers, watch: Callable[[Progress], None]) -> None:
-    shown = -SHOW_EVERY_S
-    while True:
-        ended = store.study(name).state is not StudyState.RUNNING
-        if ended or time.monotonic() - shown > SHOW_EVERY_S:  # a look at all runs costs as much as some updates
-            watch(read_progress(store, name))
-            shown = time.monotonic()
-        if ended:
-            break
-        workers.revive()
-        if workers.alive() == 0:
-            _no_worker_left(store, name, workers)
-            break
-        time.sleep(POLL_S)
-    _raise_if_failed(store, name)
-
-
-def _no_worker_left(store: Store, name: str, workers: LocalWorkers) -> None:
-    study = store.study(name)
-    if study.state is StudyState.RUNNING:
-        store.set_study_state(study.id, StudyState.STOPPED, "no worker left")
-        raise SchedsearchError(f"Every worker ended before the study did. Last lines of a log:\n{workers.last_words()}")
-
-
-def _raise_if_failed(store: Store, name: str) -> None:
-    study = store.study(name)
-    if study.state is not StudyState.FAILED:
-        return
-    completed = any(run.state is RunState.COMPLETED for run in store.runs(study.id))
-    if not completed:
-        raise NoSuccessfulRun(f"The study {name!r} ended without a successful run. {study.reason}")
-    raise SchedsearchError(f"The study {name!r} was given up. {study.reason}")
+        study, devices = prepare(options, workers) if options.resume is None else reopen(options, workers)
+        return run(options, study, devices, workers, watch)

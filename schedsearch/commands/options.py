@@ -84,6 +84,12 @@ class LaunchOptions(BaseModel):
             return Budget(trials=DEFAULT_TRIALS)
         return Budget(self.trials, self.updates, self.hours)
 
+    @property
+    def all_task_options(self) -> dict[str, Any]:
+        """The task's options, its horizon among them where it was given."""
+        horizon = {} if self.total_updates is None else {"total_updates": self.total_updates}
+        return {**self.task_options, **horizon}
+
     def study_name(self, now: datetime) -> str:
         """The name given, or one made of task, space and time."""
         if self.study is not None:

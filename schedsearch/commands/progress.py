@@ -69,7 +69,9 @@ def read_progress(store: Store, name: str) -> Progress:
     runs = store.runs(study.id)
     phases = tuple(_phase(study, phase, [run for run in runs if run.phase is phase]) for phase in ORDER)
     best = _best(study, runs)
-    names = {one.id: one.schedule.describe() for one in store.candidates(study.id)} if runs else {}
+    running = [run for run in runs if run.state is RunState.RUNNING]
+    shown = {run.candidate_id for run in [*running, *([] if best is None else [best])]}
+    names = {one.id: one.schedule.describe() for one in store.candidates(study.id, ids=shown)}
     return Progress(
         study=name,
         state=study.state.value,
@@ -79,7 +81,7 @@ def read_progress(store: Store, name: str) -> Progress:
         direction=study.direction,
         best_score=None if best is None else best.score,
         best_schedule=None if best is None else names[best.candidate_id],
-        workers=tuple(_activity(run, names[run.candidate_id]) for run in runs if run.state is RunState.RUNNING),
+        workers=tuple(_activity(run, names[run.candidate_id]) for run in running),
         seconds_left=_seconds_left(runs, phases),
     )
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from schedsearch.commands.inspect import require_file_store
-from schedsearch.commands.launch import Launched
 from schedsearch.commands.mirroring import OFF
 from schedsearch.commands.outputs import export_winner, write_report
+from schedsearch.commands.running import Launched
 from schedsearch.space import SearchSpace
 from schedsearch.store import Candidate, Store
 from schedsearch.tracking import serve_command

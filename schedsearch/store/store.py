@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from types import TracebackType
 from typing import Any, TypeVar
@@ -276,9 +276,11 @@ class Store:
 
         return self._write(write)
 
-    def candidates(self, study_id: int) -> list[Candidate]:
-        """The study's candidates, oldest first."""
+    def candidates(self, study_id: int, *, ids: Collection[int] | None = None) -> list[Candidate]:
+        """The study's candidates (those of these numbers, if given), oldest first."""
         asked = select(candidate).where(candidate.c.study_id == study_id).order_by(candidate.c.id)
+        if ids is not None:
+            asked = asked.where(candidate.c.id.in_(ids))
         return self._read(lambda it: [to_candidate(row) for row in it.execute(asked)])
 
     def add_runs(self, study_id: int, new: Sequence[NewRun]) -> int:

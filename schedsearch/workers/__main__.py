@@ -27,7 +27,7 @@ PATIENCE_S = 10.0  # of workers beside a planner: so long idle, they plan themse
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m schedsearch.workers")
     parser.add_argument("--study")
-    parser.add_argument("--plan", action="store_true")
+    parser.add_argument("--plan", metavar="PLANNER_ID")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rehearse", metavar="TASK")
@@ -37,7 +37,7 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         if given.plan:
-            plan(os.environ["SCHEDSEARCH_STORAGE"], given.study)
+            plan(os.environ["SCHEDSEARCH_STORAGE"], given.study, given.plan)
             return 0
         return _rehearse_and_serve(given) if given.rehearse else _serve(given, None)
     except SchedsearchError as error:

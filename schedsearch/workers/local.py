@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -86,6 +88,7 @@ class LocalWorkers:
         self._study: str | None = None
         self._children: list[_Child] = []
         self._planner = _Child(Post("cpu", 1), Path())
+        self._planner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._folder = tempfile.TemporaryDirectory(prefix="schedsearch-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Self:
@@ -154,7 +157,8 @@ class LocalWorkers:
         self._spawn(child, ["--study", str(self._study), "--device", child.post.device])
 
     def _start_planner(self, child: _Child) -> None:
-        self._spawn(child, ["--plan", "--study", str(self._study)])
+        """Under the same name as before, so that it has its lease back at once."""
+        self._spawn(child, ["--plan", self._planner_id, "--study", str(self._study)])
 
     def _spawn(self, child: _Child, arguments: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
         command = [sys.executable, "-m", "schedsearch.workers", *arguments]

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from schedsearch.store import Store
-from schedsearch.workers.loop import Worker, WorkerOptions, new_worker_id, set_on_signals
+from schedsearch.workers.loop import Worker, WorkerOptions, set_on_signals
 from schedsearch.workers.standing import StandingPlanner
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ def serve(storage: str, options: WorkerOptions, task: Task | None = None) -> Non
         worker.run()
 
 
-def plan(storage: str, study: str) -> None:
-    """Plan one study until it ends or a signal comes; train nothing."""
+def plan(storage: str, study: str, planner_id: str) -> None:
+    """Plan one study until it ends or a signal comes; train nothing. Under the id of a planner that died its lease is
+    taken over at once."""
     stopping = threading.Event()
     set_on_signals(stopping)
     with Store.open(storage) as store:
-        StandingPlanner(store, study, new_worker_id()).run(stopping)
+        StandingPlanner(store, study, planner_id).run(stopping)

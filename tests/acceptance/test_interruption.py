@@ -56,11 +56,12 @@ def launched(folder: Path) -> subprocess.Popen[str]:
 
 
 def workers(folder: Path) -> list[psutil.Process]:
+    """The workers of the study in this folder, its planner last."""
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         if "schedsearch.workers" in (process.info["cmdline"] or []) and process.info["cwd"] == str(folder):
             found.append(process)
-    return found
+    return sorted(found, key=lambda one: "--plan" in one.info["cmdline"])
 
 
 @pytest.mark.parametrize("what", [signal.SIGINT, signal.SIGTERM])
@@ -81,11 +82,12 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, what: signal.Signa
     assert runs(tmp_path, "waiting") == runs(tmp_path, "running") == 0
 
 
-def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("victim", [0, -1], ids=["a worker", "the planner"])
+def test_a_process_that_is_killed_is_replaced(tmp_path: Path, victim: int) -> None:
     process = launched(tmp_path)
-    victims = workers(tmp_path)
-    assert len(victims) == 2
-    os.kill(victims[0].pid, signal.SIGKILL)
+    processes = workers(tmp_path)
+    assert len(processes) == 3
+    os.kill(processes[victim].pid, signal.SIGKILL)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert "Use " in out

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedsearch.commands.launch import _queue_noise
+from schedsearch.commands.preparation import _queue_noise
 from schedsearch.schedule import Cosine, Schedule, describe_curve
 from schedsearch.search.plan import Budget, Plan, make_plan
 from schedsearch.space import SearchSpace, load_space

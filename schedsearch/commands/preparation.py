@@ -1,0 +1,196 @@
+"""What `launch` does before the first run: check everything that can be wrong, then write the study and its plan."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+import schedsearch
+from schedsearch.commands.inspect import require_file_store, store_exists
+from schedsearch.commands.mirroring import OFF
+from schedsearch.commands.options import LaunchOptions
+from schedsearch.commands.probe import probed_range
+from schedsearch.errors import InvalidInput, InvalidSchedule, StudyExists
+from schedsearch.schedule import Schedule, relative_bound
+from schedsearch.search.plan import Plan, make_plan
+from schedsearch.space import Baseline, SearchSpace, load_space
+from schedsearch.store import NewRun, NewStudy, Phase, Store, Study, StudyState
+from schedsearch.task.facts import TaskFacts
+from schedsearch.tracking import check_tracking_uri
+from schedsearch.workers.desk import seeds_of
+from schedsearch.workers.local import LocalWorkers, expected_posts
+from schedsearch.workers.rows import NamedSchedule, new_candidate
+
+NOISE_BASELINE = "warmup_cosine"
+
+
+def prepare(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[str, ...]]:
+    """Check everything that can be wrong, then write the study, its noise candidate and its first runs.
+
+    workers: those that try the task meanwhile. Returns the study and the devices to train on.
+    """
+    _refuse_bad_tracking(options)
+    name = options.study_name(datetime.now())
+    space, budget = load_space(options.space), options.budget
+    incumbent = None if options.incumbent is None else read_schedule(options.incumbent)
+    _refuse_existing(options.storage, name, space)
+    facts = workers.facts()
+    devices = _devices(options, facts)
+    probed = probed_range(options.storage, facts.fingerprint)
+    space = space.with_base_lr(*(options.base_lr or space.base_lr or probed or facts.base_lr_range))
+    _refuse_impossible(space, incumbent, facts)
+    plan = make_plan(
+        budget,
+        space,
+        total_updates=facts.total_updates,
+        baselines=len(space.baselines) + (incumbent is not None),
+        noise_seeds=options.noise_seeds,
+        confirm_seeds=options.confirm_seeds,
+    )
+    with Store.open(options.storage) as store:
+        _refuse_strange_warm_start(store, options.warm_start, facts)
+        study = store.create_study(_new_study(options, name, space, facts, plan, incumbent))
+        _queue_noise(store, study, space, plan)
+    return study, devices
+
+
+def _refuse_bad_tracking(options: LaunchOptions) -> None:
+    if options.mlflow != OFF:
+        check_tracking_uri(options.mlflow, options.storage)
+
+
+def _refuse_impossible(space: SearchSpace, incumbent: Schedule | None, facts: TaskFacts) -> None:
+    """Raises InvalidSchedule for a baseline that cannot be run at this horizon."""
+    given = [baseline.schedule for baseline in space.baselines] + ([] if incumbent is None else [incumbent])
+    for one in given:
+        one.factors(facts.total_updates, facts.updates_per_epoch)
+
+
+def _refuse_strange_warm_start(store: Store, name: str | None, facts: TaskFacts) -> None:
+    if name is None:
+        return
+    earlier = store.study(name)
+    if (earlier.metric, earlier.direction) != (facts.metric, facts.direction):
+        raise InvalidInput(
+            f"`warm_start` must be a study that would {facts.direction} {facts.metric}, "
+            f"but {name!r} would {earlier.direction} {earlier.metric}."
+        )
+
+
+def read_schedule(path: Path) -> Schedule:
+    """The schedule in a JSON file in the serialized form. Raises InvalidInput naming the file."""
+    try:
+        return Schedule.from_dict(json.loads(path.read_text()))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InvalidInput(f"The incumbent schedule {path} cannot be read: {error}") from error
+    except InvalidSchedule as error:
+        raise InvalidInput([f"{path}: {fault}" for fault in error.faults]) from error
+
+
+def _refuse_existing(storage: str, name: str, space: SearchSpace) -> None:
+    if not store_exists(storage):
+        return
+    with Store.open(storage) as store:
+        there = next((one for one in store.studies() if one.name == name), None)
+    if there is None:
+        return
+    if there.space_version != space.version and there.space_name != space.name:
+        raise StudyExists(
+            f"The study {name!r} exists with the space {there.space_name!r}, not {space.name!r}; "
+            "give another `study` name."
+        )
+    raise StudyExists(
+        f"The study {name!r} exists already; go on with `schedsearch launch --resume {name}` or give another name."
+    )
+
+
+def _new_study(
+    options: LaunchOptions,
+    name: str,
+    space: SearchSpace,
+    facts: TaskFacts,
+    plan: Plan,
+    incumbent: Schedule | None,
+) -> NewStudy:
+    budget = {
+        **options.budget.to_dict(),
+        "incumbent": None if incumbent is None else incumbent.to_dict(),
+        "warm_start": options.warm_start,
+        "optimizer": facts.optimizer,
+        "batch_size": facts.batch_size,
+        "parameters": facts.parameters,
+    }
+    return NewStudy(
+        name=name,
+        task=_portable(str(options.task)),
+        task_options=options.all_task_options,
+        task_fingerprint=facts.fingerprint,
+        metric=facts.metric,
+        direction=facts.direction,
+        space_name=space.name,
+        space_version=space.version,
+        space=space.to_dict(),
+        strategy=options.strategy,
+        seed=options.seed,
+        total_updates=facts.total_updates,
+        updates_per_epoch=facts.updates_per_epoch,
+        budget=budget,
+        plan=plan.to_dict(),
+        code_version=schedsearch.__version__,
+        optuna_study=name,
+    )
+
+
+def _portable(reference: str) -> str:
+    """A task file is stored by its absolute path, so that workers started elsewhere on this machine find it."""
+    path, colon, attribute = reference.rpartition(":")
+    return f"{Path(path).resolve()}{colon}{attribute}" if path.endswith(".py") else reference
+
+
+def _queue_noise(store: Store, study: Study, space: SearchSpace, plan: Plan) -> None:
+    candidate_id = store.add_candidate(study.id, new_candidate(_noise_schedule(study, space)))
+    seeds = seeds_of(study.seed, Phase.NOISE, plan.noise_seeds)
+    store.add_runs(study.id, [NewRun(candidate_id, Phase.NOISE, 0, seed, study.total_updates) for seed in seeds])
+
+
+def _noise_schedule(study: Study, space: SearchSpace) -> NamedSchedule:
+    """One baseline in the middle of the range, shifted by the convex bound's best scale of its shape."""
+    assert space.base_lr is not None  # noqa: S101 - set by prepare
+    low, high = space.base_lr
+    baselines = {one.name: one for one in space.baselines}
+    fallback = Baseline("constant", Schedule.from_dict({"base_lr": 1.0, "decay": {"kind": "constant"}}))
+    baseline = baselines.get(NOISE_BASELINE) or next(iter(baselines.values()), fallback)
+    scale = relative_bound(baseline.schedule, study.total_updates, study.updates_per_epoch).best_scale
+    lr = min(high, max(low, (low * high) ** 0.5 * scale))
+    return NamedSchedule("baseline", baseline.name, baseline.schedule.with_base_lr(lr))
+
+
+def reopen(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[str, ...]]:
+    """The study to go on with, and the devices to train on. Raises InvalidInput when its task has changed."""
+    _refuse_bad_tracking(options)
+    require_file_store(options.storage)
+    with Store.open(options.storage) as store:
+        study = store.study(str(options.resume))
+        if study.state is StudyState.FINISHED:
+            return study, ()
+        where = expected_posts(options.devices, options.workers, os.cpu_count() or 1)
+        workers.rehearse(study.task, study.task_options, where)
+        facts = workers.facts()
+        if facts.fingerprint != study.task_fingerprint:
+            raise InvalidInput(
+                f"The task {study.task!r} has changed since the study {study.name!r} began; "
+                "its results would not be comparable. Launch a new study."
+            )
+        store.set_study_state(study.id, StudyState.RUNNING)
+        return store.study(study.name), _devices(options, facts)
+
+
+def _devices(options: LaunchOptions, facts: TaskFacts) -> tuple[str, ...]:
+    """The devices asked for, or those of this machine. Raises InvalidInput for one that is not there."""
+    missing = [one for one in options.devices if one != "cpu" and one not in facts.devices]
+    if missing:
+        there = ", ".join(dict.fromkeys(("cpu", *facts.devices)))
+        raise InvalidInput([f"`devices` must be among {there}, but is {one!r} instead." for one in missing])
+    return options.devices or facts.devices
