@@ -1,6 +1,6 @@
 """The service's own cost: how much of a study's wall time the same runs do not need without it.
 
-    python benchmarks/overhead.py [--runs 200] [--seconds 1.0] [--workers 2] [--task digits] [--mlflow]
+    python benchmarks/overhead.py [--runs 200] [--seconds 1.0] [--workers 2] [--task digits] [--mlflow] [--repeats 3]
 
 Runs `schedsearch launch` with a horizon chosen so that one run takes about `--seconds`, timed from the shell's prompt
 to the next: interpreters, preflight, asks, race, verdict, report, export. Then the runs that it trained, the same
@@ -10,7 +10,8 @@ without store, search or any other service: import torch, load the data, train o
     cost = 1 - bare wall / wall of the study
     outside = 1 - seconds in training runs / (workers x wall of the study), in which starting torch counts as service
 
-Both are timed in one call; the machine is shared, so read the shares, not the seconds.
+Both are timed in one call, in turn `--repeats` times, and a row is printed for each turn and for all; the machine is
+shared, so read the shares, not the seconds.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 SCHEDSEARCH = Path(sys.executable).with_name("schedsearch")
 PROBE_UPDATES = 1000
@@ -98,27 +100,52 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--task", default="digits")
     parser.add_argument("--mlflow", action="store_true", help="mirror to MLflow (an SQLite file) as well")
-    parser.add_argument("--keep", type=Path, help="leave the study in this folder")
+    parser.add_argument("--keep", type=Path, help="leave the last study in this folder")
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--share", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.share:
         train_share(Path(given.share[0]), int(given.share[1]), given.workers)
         return
     updates = horizon(given.task, given.seconds, given.workers)
+    print(f"\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print("| task | MLflow | workers | runs | updates a run | s a run | wall, s | bare wall, s | cost | outside |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    turns = [one_turn(given, updates) for _ in range(given.repeats)]
+    if len(turns) > 1:
+        print(row(given, updates, Turn(*(sum(values) for values in zip(*turns, strict=True)))))
+
+
+class Turn(NamedTuple):
+    """A study and the same runs in bare processes. seconds: in training runs; wall, bare_wall: from start to end."""
+
+    count: int
+    seconds: float
+    wall: float
+    bare_wall: float
+
+
+def one_turn(given: argparse.Namespace, updates: int) -> Turn:
+    """Run both and print their row."""
     with tempfile.TemporaryDirectory() as name:
         folder = given.keep or Path(name)
+        for old in folder.glob("schedsearch.db*"):
+            old.unlink()
         budget = ("--updates", str(given.runs * updates), "--total-updates", str(updates))
         mlflow = () if given.mlflow else ("--mlflow", "none")
         wall = launch(folder, given.task, *budget, "--workers", str(given.workers), *mlflow)
-        count, seconds = trained(folder)
-        bare_wall = bare(folder, given.workers)
-    print(f"\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    print("| task | MLflow | workers | runs | updates a run | s a run | wall, s | bare wall, s | cost | outside |")
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-    outside = 1 - seconds / (given.workers * wall)
-    print(
-        f"| {given.task} | {'yes' if given.mlflow else 'no'} | {given.workers} | {count} | {updates} "
-        f"| {seconds / count:.2f} | {wall:.0f} | {bare_wall:.0f} | {1 - bare_wall / wall:.1%} | {outside:.1%} |"
+        turn = Turn(*trained(folder), wall, bare(folder, given.workers))
+    print(row(given, updates, turn), flush=True)
+    return turn
+
+
+def row(given: argparse.Namespace, updates: int, turn: Turn) -> str:
+    """A row of the table."""
+    outside = 1 - turn.seconds / (given.workers * turn.wall)
+    return (
+        f"| {given.task} | {'yes' if given.mlflow else 'no'} | {given.workers} | {turn.count} | {updates} "
+        f"| {turn.seconds / turn.count:.2f} | {turn.wall:.0f} | {turn.bare_wall:.0f} "
+        f"| {1 - turn.bare_wall / turn.wall:.1%} | {outside:.1%} |"
     )
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
 
 from schedsearch.schedule import Schedule
-from schedsearch.space import SearchSpace
+from schedsearch.space import Dimension, SearchSpace
 from schedsearch.store import tune_engine
 
 from .gp import Fitter
@@ -44,6 +45,15 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
 def _joint_sampler(seed: int, number: int) -> optuna.samplers.TPESampler:
     """Optuna's own TPE, seeded anew for every trial: whoever asks next, in whichever process, repeats no draws."""
     return optuna.samplers.TPESampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    """What Optuna would have made of this question."""
+    if dimension.kind == "categorical":
+        return CategoricalDistribution(dimension.choices)
+    if dimension.kind == "int":
+        return IntDistribution(int(dimension.low), int(dimension.high))
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
 class History:
@@ -80,18 +90,27 @@ class History:
 
     def ask(self, count: int, observations: Sequence[Observation], fitter: Fitter) -> list[Asked]:
         """`count` new candidates, none of which repeats an earlier one. `observations`: curves run outside Optuna."""
-        if self._sampler is not None:
-            self._sampler.fitter = fitter
-            self._sampler.observe(observations)
-            self._sampler.plan_batch(self._study, count)
-        return [self._ask_one() for _ in range(count)]
+        if self._sampler is None:
+            return [self._ask_one() for _ in range(count)]
+        self._sampler.fitter = fitter
+        self._sampler.observe(observations)
+        return [self._begin(params) for params in self._sampler.plan(self._study, count)]
 
     def _ask_one(self) -> Asked:
-        if self._sampler is None:
-            self._study.sampler = _joint_sampler(self._seed, len(self._study.get_trials(deepcopy=False)))
+        self._study.sampler = _joint_sampler(self._seed, len(self._study.get_trials(deepcopy=False)))
         trial = self._study.ask()
         schedule = self._space.build(trial)
         return Asked(trial.number, dict(trial.params), schedule)
+
+    def _begin(self, params: dict[str, Any]) -> Asked:
+        """A running trial of these parameters, written in one transaction (`Study.ask` takes two, and two more for
+        every parameter, each of them a journey to the database)."""
+        distributions = {one.name: _distribution(one) for one in self._space.dimensions(params)}
+        asked = {name: params[name] for name in distributions}
+        trial = create_trial(state=TrialState.RUNNING, params=asked, distributions=distributions)
+        storage = self._study._storage
+        trial_id = storage.create_new_trial(self._study._study_id, template_trial=trial)
+        return Asked(storage.get_trial_number_from_id(trial_id), asked, self._space.schedule(asked))
 
     def tell(self, number: int, value: float | None, *, diverged: bool, worst: float) -> None:
         """Finish trial `number`: a score; a divergence (told as the finite value `worst`); or a failure (value None).

@@ -103,9 +103,13 @@ class CurveSampler(BaseSampler):
 
     def plan_batch(self, study: Study, count: int) -> None:
         """Plan the next `count` asks together: one reading of the history, one posterior."""
+        self._queue = self.plan(study, count)
+
+    def plan(self, study: Study, count: int) -> list[dict[str, Any]]:
+        """The parameters that the next `count` trials should have, whoever makes them."""
         with self._lock:
             self._attend(study)
-            self._queue = self._propose(study, count)
+            return self._propose(study, count)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return {}

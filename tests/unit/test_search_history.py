@@ -51,6 +51,18 @@ def test_asked_candidates_are_optunas_trials_and_never_repeat(url, strategy):
     assert study.best_value == min(trial.value for trial in study.trials)
 
 
+def test_trials_written_at_once_are_those_that_optuna_asks_for(url):
+    kept = history(url)
+    asked = kept.ask(6, [], "scipy")
+    study = optuna.create_study()
+    for one, written in zip(asked, optuna.load_study(study_name="study", storage=url).trials, strict=True):
+        study.enqueue_trial(one.params)
+        trial = study.ask()
+        assert SPACE.build(trial) == one.schedule
+        assert (trial.params, trial.distributions) == (written.params, written.distributions)
+        assert written.state is optuna.trial.TrialState.RUNNING
+
+
 @pytest.mark.parametrize("strategy", ["curve", "joint"])
 def test_another_process_goes_on_and_repeats_nothing(url, strategy):
     first = history(url, strategy)
