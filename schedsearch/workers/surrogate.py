@@ -27,6 +27,7 @@ CHAMPIONS, SHAPES = 7, 9
 SHORT_RUN_S = 10.0
 ENDED = (RunState.COMPLETED, RunState.DIVERGED)
 MOST_POINTS = 200
+LATE = 0.05  # the picture shows the arms' champions as the race knew them, unless more of the runs ended later
 Kept = TypeVar("Kept")
 
 
@@ -37,7 +38,7 @@ class Surrogate:
         self._store = store
         self._study = study
         self._space = space
-        self._last: dict[str, tuple[list[int], Any]] = {}
+        self._last: dict[str, tuple[set[int], Any]] = {}
 
     @cached_property
     def history(self) -> History:
@@ -81,10 +82,12 @@ class Surrogate:
 
         return self._kept("model", runs, fit)
 
-    def _kept(self, name: str, runs: Sequence[Run], work_out: Callable[[], Kept]) -> Kept:
-        """What was worked out under this name at the last call, if the same runs had ended then."""
-        ended = [run.id for run in runs if run.state in ENDED]
-        if name not in self._last or self._last[name][0] != ended:
+    def _kept(self, name: str, runs: Sequence[Run], work_out: Callable[[], Kept], late: float = 0.0) -> Kept:
+        """What was worked out under this name at the last call, if the same runs had ended then; late: the share of
+        them that may have ended since."""
+        ended = {run.id for run in runs if run.state in ENDED}
+        known = self._last[name][0] if name in self._last else set()
+        if not (known and known <= ended and len(ended) - len(known) <= late * len(ended)):
             self._last[name] = ended, work_out()
         found: Kept = self._last[name][1]
         return found
@@ -121,7 +124,9 @@ class Surrogate:
 
         return best_of_answers(self._space, self._arm_champions(candidates, runs))
 
-    def _arm_champions(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> dict[Arm, Champion]:
+    def _arm_champions(
+        self, candidates: Mapping[int, Candidate], runs: Sequence[Run], late: float = 0.0
+    ) -> dict[Arm, Champion]:
         from schedsearch.search.champions import arm_champions
 
         def find() -> dict[Arm, Champion]:
@@ -134,7 +139,7 @@ class Surrogate:
                 np.random.default_rng([self._study.seed, CHAMPIONS]),
             )
 
-        return self._kept("champions", runs, find)
+        return self._kept("champions", runs, find, late)
 
     def importances(self, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> Importances:
         """What mattered among these runs; those of free shapes answer no question and are left out."""
@@ -183,7 +188,7 @@ class Surrogate:
         runs, seed noise included). features: their shares in what the model predicts. arms: the best candidate of
         every arm, best first, and what is expected of its true score. earlier: agreement with the study it starts from.
         """
-        model, found = self.model(candidates, runs), self._arm_champions(candidates, runs)
+        model, found = self.model(candidates, runs), self._arm_champions(candidates, runs, late=LATE)
         champions = sorted(found.items(), key=lambda pair: pair[1].mean, reverse=self._study.direction == "maximize")
         expected = self.predict(model, [one.schedule for _, one in champions]) if champions else []
         return {
