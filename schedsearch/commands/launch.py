@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launched:
-    """Run a study from here to its verdict; `watch` is called about once a second with where it stands.
+    """Run a study from here to its verdict; `watch` is called every other second with where it stands.
 
     Raises InvalidInput (nothing was written), NoSuccessfulRun, StudyInterrupted (Ctrl-C or SIGTERM: what is trained is
     kept), or another SchedsearchError.

@@ -41,7 +41,7 @@ def headline(progress: Progress) -> str:
 
 
 class LiveView:
-    """Context manager; `show` is called about once a second. On a terminal a panel is redrawn in place; elsewhere a
+    """Context manager; `show` is called every other second. On a terminal a panel is redrawn in place; elsewhere a
     line is printed (to stderr) when the phase changes and every ten runs."""
 
     def __init__(self, *, quiet: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from schedsearch.commands.mirroring import OFF
 from schedsearch.commands.options import LaunchOptions
 from schedsearch.commands.probe import probed_range
 from schedsearch.errors import InvalidInput, InvalidSchedule, StudyExists
-from schedsearch.schedule import Schedule, relative_bound
+from schedsearch.schedule import Schedule, bold_base_lr
 from schedsearch.search.plan import Plan, make_plan
 from schedsearch.space import Baseline, SearchSpace, load_space
 from schedsearch.store import NewRun, NewStudy, Phase, Store, Study, StudyState
@@ -21,7 +23,7 @@ from schedsearch.task.facts import TaskFacts
 from schedsearch.tracking import check_tracking_uri
 from schedsearch.workers.desk import seeds_of
 from schedsearch.workers.local import LocalWorkers, expected_posts
-from schedsearch.workers.rows import NamedSchedule, new_candidate
+from schedsearch.workers.rows import NamedSchedule, named_baselines, new_candidate
 
 NOISE_BASELINE = "warmup_cosine"
 
@@ -53,6 +55,7 @@ def prepare(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple
         _refuse_strange_warm_start(store, options.warm_start, facts)
         study = store.create_study(_new_study(options, name, space, facts, plan, incumbent))
         _queue_noise(store, study, space, plan)
+        _queue_baselines(store, study, named_baselines(space, incumbent))
     return study, devices
 
 
@@ -155,16 +158,27 @@ def _queue_noise(store: Store, study: Study, space: SearchSpace, plan: Plan) -> 
     store.add_runs(study.id, [NewRun(candidate_id, Phase.NOISE, 0, seed, study.total_updates) for seed in seeds])
 
 
+def _queue_baselines(store: Store, study: Study, baselines: Sequence[NamedSchedule]) -> None:
+    """The first run of every baseline, which needs no model: something to train until there is one."""
+    ids = [store.add_candidate(study.id, new_candidate(_bold(study, one))) for one in baselines]
+    (seed,) = seeds_of(study.seed, Phase.SEARCH, 1)
+    store.add_runs(study.id, [NewRun(one, Phase.SEARCH, 0, seed, study.total_updates) for one in ids])
+
+
+def _bold(study: Study, named: NamedSchedule) -> NamedSchedule:
+    """A baseline in the middle of the range, moved by its own g*; the user's own schedule as it is."""
+    if named.kind == "incumbent":
+        return named
+    low, high = study.space["base_lr"]["low"], study.space["base_lr"]["high"]
+    lr = bold_base_lr(named.schedule, (low, high), study.total_updates, study.updates_per_epoch)
+    return replace(named, schedule=named.schedule.with_base_lr(lr))
+
+
 def _noise_schedule(study: Study, space: SearchSpace) -> NamedSchedule:
-    """One baseline in the middle of the range, shifted by the convex bound's best scale of its shape."""
-    assert space.base_lr is not None  # noqa: S101 - set by prepare
-    low, high = space.base_lr
     baselines = {one.name: one for one in space.baselines}
     fallback = Baseline("constant", Schedule.from_dict({"base_lr": 1.0, "decay": {"kind": "constant"}}))
     baseline = baselines.get(NOISE_BASELINE) or next(iter(baselines.values()), fallback)
-    scale = relative_bound(baseline.schedule, study.total_updates, study.updates_per_epoch).best_scale
-    lr = min(high, max(low, (low * high) ** 0.5 * scale))
-    return NamedSchedule("baseline", baseline.name, baseline.schedule.with_base_lr(lr))
+    return _bold(study, NamedSchedule("baseline", baseline.name, baseline.schedule))
 
 
 def reopen(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[str, ...]]:
@@ -183,6 +197,8 @@ def reopen(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[
                 f"The task {study.task!r} has changed since the study {study.name!r} began; "
                 "its results would not be comparable. Launch a new study."
             )
+        if study.state is StudyState.FAILED:
+            store.retry_failed(study.id)
         store.set_study_state(study.id, StudyState.RUNNING)
         return store.study(study.name), _devices(options, facts)
 

@@ -16,8 +16,8 @@ from schedsearch.errors import NoSuccessfulRun, SchedsearchError, StudyInterrupt
 from schedsearch.store import RunState, Store, Study, StudyState
 from schedsearch.workers.local import LocalWorkers, Post, posts
 
-POLL_S = 0.1
-SHOW_EVERY_S = 1.0
+POLL_S = 0.2
+SHOW_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Learning-rate schedules as pure functions of the update, the horizon and nothing else (numpy only)."""
 
-from schedsearch.schedule.bound import ConvexBound, convex_bound, relative_bound
+from schedsearch.schedule.bound import ConvexBound, bold_base_lr, convex_bound, relative_bound
 from schedsearch.schedule.decay import Decay
 from schedsearch.schedule.decays import (
     Constant,
@@ -37,6 +37,7 @@ __all__ = [
     "Step",
     "Warmup",
     "Wsd",
+    "bold_base_lr",
     "convex_bound",
     "describe_curve",
     "describe_curves",

@@ -56,3 +56,13 @@ def relative_bound(schedule: Schedule, total_updates: int, updates_per_epoch: in
     own = convex_bound(schedule.factors(total_updates, updates_per_epoch))
     linear = _linear_to_zero(total_updates)
     return ConvexBound(own.bound / linear.bound, own.best_scale / linear.best_scale)
+
+
+def bold_base_lr(
+    schedule: Schedule, base_lr: tuple[float, float], total_updates: int, updates_per_epoch: int | None = None
+) -> float:
+    """The base LR at which this shape is as bold as linear-to-0 in the (logarithmic) middle of the range `base_lr`:
+    the middle times g*, inside the range."""
+    low, high = base_lr
+    scale = relative_bound(schedule, total_updates, updates_per_epoch).best_scale
+    return float(min(high, max(low, (low * high) ** 0.5 * scale)))

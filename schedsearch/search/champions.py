@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schedsearch.schedule import Schedule, describe_curve, relative_bound
+from schedsearch.schedule import Schedule, bold_base_lr, describe_curve
 from schedsearch.search.model import CurveModel
 from schedsearch.search.pool import Describer
 from schedsearch.search.refine import CAUTION_SD, LR_STEP, Effort, best_tried, most_certain
@@ -144,10 +144,9 @@ def best_base_lr(
     equally bold. With one where it expects the best score, at least SAME_LR decades from the base LRs `tried` (or as
     far from them as the range allows).
     """
-    low, high = log10(base_lr[0]), log10(base_lr[1])
     if model is None:
-        scale = relative_bound(baseline, total_updates, updates_per_epoch).best_scale
-        return _inside(float(np.clip((low + high) / 2 + log10(scale), low, high)), base_lr)
+        return bold_base_lr(baseline, base_lr, total_updates, updates_per_epoch)
+    low, high = log10(base_lr[0]), log10(base_lr[1])
     log_lrs = np.linspace(low, high, 1 + max(1, round((high - low) / LR_STEP)))
     shape = describe_curve(baseline.with_base_lr(1.0).lrs(total_updates, updates_per_epoch))
     expected = model.view(shape + log_lrs[:, None]).mean

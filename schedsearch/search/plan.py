@@ -157,21 +157,28 @@ def fit_to_runs(plan: Plan, runs: int, *, what: str) -> Plan:
 
     A small budget races and confirms on fewer seeds. Raises InvalidInput where even that is too dear.
     """
+    fitting = shrink_to_runs(plan, runs)
+    trials = fitting.trials or 0
+    if trials < MIN_TRIALS:
+        needed = fitting.most_runs - trials + MIN_TRIALS
+        raise InvalidInput(
+            f"{what} pays for {runs} runs, but this study needs at least {needed} (noise, search, race, confirm)."
+        )
+    return fitting
+
+
+def shrink_to_runs(plan: Plan, runs: int) -> Plan:
+    """This plan with as many trials as `runs` runs in all leave room for, down to none: for a study that has begun."""
     for race_seeds, confirm_seeds, baseline_runs, freeform_runs in CHEAPER:
         cheaper = replace(
             plan,
-            race_seeds=race_seeds,
+            race_seeds=min(plan.race_seeds, race_seeds, key=len),
             confirm_seeds=min(plan.confirm_seeds, confirm_seeds or plan.confirm_seeds),
-            baseline_runs=baseline_runs,
+            baseline_runs=min(plan.baseline_runs, baseline_runs),
             freeform_runs=min(plan.freeform_runs, freeform_runs),
             trials=0,
         )
         left = runs - cheaper.most_runs
         if left >= max(MIN_TRIALS, runs // 3):
-            return replace(cheaper, trials=left)
-    if left >= MIN_TRIALS:
-        return replace(cheaper, trials=left)
-    needed = cheaper.most_runs + MIN_TRIALS
-    raise InvalidInput(
-        f"{what} pays for {runs} runs, but this study needs at least {needed} (noise, search, race, confirm)."
-    )
+            break
+    return replace(cheaper, trials=max(0, left))

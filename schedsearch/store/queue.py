@@ -190,6 +190,17 @@ def release(connection: Connection, claim: Claim) -> None:
     connection.execute(delete(measurement).where(measurement.c.run_id == claim.run_id))
 
 
+def retry_failed(connection: Connection, study_id: int) -> int:
+    """Runs that failed wait again at their place in the queue, with nothing of what they wrote. Returns how many."""
+    failed = select(run.c.id).where(run.c.study_id == study_id, run.c.state == FAILED)
+    ids = connection.scalars(failed).all()
+    if ids:
+        connection.execute(delete(measurement).where(measurement.c.run_id.in_(ids)))
+        fresh = {"state": WAITING, "reason": None, "finished_at": None, "worker_id": None, "leases_lost": 0}
+        connection.execute(update(run).where(run.c.id.in_(ids)).values(**fresh, told=False, mirrored=False))
+    return len(ids)
+
+
 def counts(connection: Connection, study_id: int) -> dict[Phase, dict[RunState, int]]:
     """Runs by phase and state: one grouped query."""
     rows = connection.execute(

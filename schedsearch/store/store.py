@@ -357,6 +357,10 @@ class Store:
         """Put the run back at its place in the queue, as if it had not been tried. Raises LeaseLost."""
         self._write(lambda it: queue.release(it, claim))
 
+    def retry_failed(self, study_id: int) -> int:
+        """Put the failed runs of a study back into its queue; for whoever has mended what made them fail."""
+        return self._write(lambda it: queue.retry_failed(it, study_id))
+
     # ---- marks of what was passed on
 
     def mark_told(self, run_ids: Sequence[int]) -> None:

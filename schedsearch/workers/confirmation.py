@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from schedsearch import evidence
 from schedsearch.evidence import Scores
 from schedsearch.space import Question, answers_of
-from schedsearch.store import Phase, RunState
+from schedsearch.store import Phase, RunState, StudyState
 from schedsearch.workers.desk import Desk, seeds_of
 from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, new_candidate
 
@@ -81,18 +81,28 @@ def race_step(desk: Desk) -> bool:
 
 
 def _start_confirmation(desk: Desk, scores: Scores) -> bool:
-    finalists = _name_finalists(desk, scores)
-    seeds = min(desk.plan.confirm_seeds, max(MIN_CONFIRM_SEEDS, desk.affordable() // max(1, len(finalists))))
-    desk.add_runs(finalists, Phase.CONFIRM, seeds_of(desk.study.seed, Phase.CONFIRM, seeds))
+    baselines = _baselines(desk)
+    finalists = _name_finalists(desk, scores, baselines)[: desk.affordable() // MIN_CONFIRM_SEEDS]
+    if not finalists:
+        hours = desk.study.budget.get("hours")
+        reason = f"`hours` = {hours} was spent before two runs of a confirmation; its runs took longer than at first."
+        desk.store.set_study_state(desk.study.id, StudyState.FAILED, reason)
+        return True
+    seeds = min(desk.plan.confirm_seeds, desk.affordable() // len(finalists))
+    queued = sorted(finalists, key=lambda one: one not in baselines)
+    desk.add_runs(queued, Phase.CONFIRM, seeds_of(desk.study.seed, Phase.CONFIRM, seeds))
     return desk.advance(Phase.CONFIRM)
 
 
-def _name_finalists(desk: Desk, scores: Scores) -> list[int]:
-    """Every baseline at its best base LR, the winner of the race, each question's runner-up, and the free shape."""
-    finalists: dict[int, None] = dict.fromkeys(_baselines(desk))
+def _name_finalists(desk: Desk, scores: Scores, baselines: Sequence[int]) -> list[int]:
+    """The winner of the race, every baseline at its best base LR, each question's runner-up, and the free shape: in the
+    order in which a budget that runs short gives them up, the last first."""
+    finalists: dict[int, None] = {}
     winner = evidence.race_winner(scores, desk.study.direction)
     if winner is not None:
         finalists[winner] = None
+    finalists |= dict.fromkeys(baselines)
+    if winner is not None:
         answers = {one: answers_of(desk.candidates[one].schedule) for one in scores}
         for question in Question:
             runner_up = evidence.runner_up(scores, desk.study.direction, answers, winner, question)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from schedsearch.evidence import Scores
@@ -14,6 +14,8 @@ from schedsearch.workers.surrogate import Surrogate
 
 FEWEST_RANKED = 8
 STRAGGLERS = 0.05
+BOUNDLESS = 1_000_000_000
+LAST_RUNS = 8
 FIRST_SEED = {Phase.SEARCH: 0, Phase.NOISE: 1, Phase.RACE: 100, Phase.CONFIRM: 1000}
 
 
@@ -34,6 +36,7 @@ class Desk:
     surrogate: Surrogate
     candidates: Mapping[int, Candidate]
     runs: Sequence[Run]
+    _queued: list[int] = field(default_factory=list)
 
     @cached_property
     def plan(self) -> Plan:
@@ -78,7 +81,8 @@ class Desk:
         return scores
 
     def add_runs(self, candidate_ids: Sequence[int], phase: Phase, seeds: Sequence[int], round_: int = 0) -> int:
-        """Queue one run for each candidate and seed. Seeds vary slowest, so that pairs are trained close in time."""
+        """Queue one run for each candidate and seed, as many of them as a budget in hours pays for; returns how many
+        were new. Seeds vary slowest, so that pairs are trained close in time."""
         new = [
             NewRun(
                 candidate_id=candidate,
@@ -90,7 +94,9 @@ class Desk:
             for seed in seeds
             for candidate in candidate_ids
         ]
-        return self.store.add_runs(self.study.id, new)
+        added = self.store.add_runs(self.study.id, new[: self.affordable()])
+        self._queued.append(added)
+        return added
 
     def advance(self, phase: Phase, plan: Plan | None = None) -> bool:
         """Move the study to `phase`; always True, because something changed."""
@@ -98,13 +104,14 @@ class Desk:
         return True
 
     def affordable(self) -> int:
-        """How many more runs a budget in hours pays for, with every run counted at the mean duration so far."""
+        """How many more runs a budget in hours pays for, with every run counted at the mean duration so far, or at the
+        longest of the last few where that is longer."""
         hours = self.study.budget.get("hours")
         if hours is None:
-            return 1_000_000_000
+            return BOUNDLESS
         durations = [run.duration_s for run in self.runs if run.duration_s is not None]
         if not durations:
-            return 1_000_000_000
-        mean = sum(durations) / len(durations)
-        outstanding = sum(not run.state.is_finished for run in self.runs)
-        return int((hours * 3600 - sum(durations)) / mean) - outstanding
+            return BOUNDLESS
+        each = max(sum(durations) / len(durations), *durations[-LAST_RUNS:])
+        outstanding = sum(not run.state.is_finished for run in self.runs) + sum(self._queued)
+        return max(0, int((hours * 3600 - sum(durations)) / each) - outstanding)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schedsearch.schedule import Schedule
-from schedsearch.space import Question, answers_of, arm_of
+from schedsearch.space import Question, SearchSpace, answers_of, arm_of
 from schedsearch.store import NewCandidate
 
 FIXED_KINDS = ("baseline", "incumbent")
@@ -19,6 +19,12 @@ class NamedSchedule:
     kind: str
     label: str | None
     schedule: Schedule
+
+
+def named_baselines(space: SearchSpace, incumbent: Schedule | None) -> list[NamedSchedule]:
+    """The baselines of this space, and the user's own schedule where one was given."""
+    named = [NamedSchedule("baseline", one.name, one.schedule) for one in space.baselines]
+    return named if incumbent is None else [*named, NamedSchedule("incumbent", "incumbent", incumbent)]
 
 
 def new_candidate(named: NamedSchedule, trial_number: int | None = None) -> NewCandidate:

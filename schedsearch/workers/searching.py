@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from schedsearch.errors import InvalidInput
 from schedsearch.schedule import Schedule
-from schedsearch.search.plan import Plan, fit_to_runs
+from schedsearch.search.plan import Plan, fit_to_runs, shrink_to_runs
 from schedsearch.store import Phase, Run, RunState, StudyState
 from schedsearch.workers.confirmation import start_race
 from schedsearch.workers.desk import Desk, seeds_of
-from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, new_candidate
+from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, named_baselines, new_candidate
 
 STARTUP_BATCH = 8
 FREEFORM_BATCH = 2
@@ -18,21 +19,29 @@ TIMING_MARGIN = 1.1
 def after_noise(desk: Desk) -> bool:
     """The search starts once no noise run waits; a budget in hours needs them all, and is now a number of runs."""
     if desk.study.budget.get("hours") is not None:
-        return desk.done(Phase.NOISE) and desk.advance(Phase.SEARCH, _resolve_hours(desk))
+        return desk.done(Phase.NOISE) and _resolve_hours(desk)
     return all(run.state is not RunState.WAITING for run in desk.of(Phase.NOISE)) and desk.advance(Phase.SEARCH)
 
 
-def _resolve_hours(desk: Desk) -> Plan:
+def _resolve_hours(desk: Desk) -> bool:
     hours = desk.study.budget["hours"]
     durations = [run.duration_s for run in desk.runs if run.duration_s is not None]
     if not durations:
-        return desk.plan
+        return desk.advance(Phase.SEARCH)
     runs = int(hours * 3600 / (TIMING_MARGIN * max(durations)))
-    return fit_to_runs(desk.plan, runs, what=f"`hours` = {hours}, at {max(durations):.1f} s a run,")
+    try:
+        plan = fit_to_runs(desk.plan, runs, what=f"`hours` = {hours}, at {max(durations):.1f} s a run,")
+    except InvalidInput as error:
+        desk.store.set_study_state(desk.study.id, StudyState.FAILED, str(error))
+        return True
+    return desk.advance(Phase.SEARCH, plan)
 
 
 def step(desk: Desk) -> bool:
     """One step of the search phase."""
+    plan = _plan_for_what_is_left(desk)
+    if plan != desk.plan:
+        return desk.advance(Phase.SEARCH, plan)
     searched = desk.of(Phase.SEARCH)
     if any(run.state is RunState.WAITING for run in searched):
         return False
@@ -44,6 +53,12 @@ def step(desk: Desk) -> bool:
         desk.store.set_study_state(desk.study.id, StudyState.FAILED, "No run of the search reached its horizon.")
         return True
     return bool(_ask_free_shapes(desk)) or start_race(desk)
+
+
+def _plan_for_what_is_left(desk: Desk) -> Plan:
+    """A smaller plan where a budget in hours no longer pays for this one, because runs take longer than they did."""
+    runs = len(desk.runs) + desk.affordable()
+    return desk.plan if runs >= desk.plan.most_runs else shrink_to_runs(desk.plan, runs)
 
 
 def _trials(desk: Desk) -> list[Run]:
@@ -102,25 +117,21 @@ def _ask_free_shapes(desk: Desk) -> int:
 
 
 def _tune_baselines(desk: Desk) -> int:
-    """Every baseline is run `plan.baseline_runs` times over the search: first as bold as the middle of the range,
-    then where the model expects its best base LR. Spread over the search, so that later runs know more."""
+    """Every baseline is run `plan.baseline_runs` times over the search: first as bold as the middle of the range (with the
+    noise runs), then where the model expects its best base LR, spread over the search, so that later runs know more."""
     plan = desk.plan
     rounds = {run.round for run in desk.of_kind(Phase.SEARCH, *FIXED_KINDS)}
     round_ = max(rounds, default=-1) + 1
     due_at = (plan.trials or 0) * round_ / plan.baseline_runs
     if round_ >= plan.baseline_runs or len(_trials(desk)) < due_at:
         return 0
-    ids = [desk.store.add_candidate(desk.study.id, new_candidate(_tuned(desk, one))) for one in baselines(desk)]
+    ids = [desk.store.add_candidate(desk.study.id, new_candidate(_tuned(desk, one))) for one in _baselines(desk)]
     return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1), round_)
 
 
-def baselines(desk: Desk) -> list[NamedSchedule]:
-    """The baselines of this study's space, and the user's own schedule where one was given."""
-    named = [NamedSchedule("baseline", one.name, one.schedule) for one in desk.space.baselines]
+def _baselines(desk: Desk) -> list[NamedSchedule]:
     incumbent = desk.study.budget.get("incumbent")
-    if incumbent is not None:
-        named.append(NamedSchedule("incumbent", "incumbent", Schedule.from_dict(incumbent)))
-    return named
+    return named_baselines(desk.space, None if incumbent is None else Schedule.from_dict(incumbent))
 
 
 def _tuned(desk: Desk, baseline: NamedSchedule) -> NamedSchedule:

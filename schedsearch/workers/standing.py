@@ -12,7 +12,7 @@ from schedsearch.workers.planner import Planner
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_WAIT_S = 0.05
+SHORTEST_WAIT_S = 0.1
 WAIT_GROWTH = 1.25
 LONGEST_WAIT_S = 1.0
 

@@ -82,6 +82,22 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, what: signal.Signa
     assert runs(tmp_path, "waiting") == runs(tmp_path, "running") == 0
 
 
+def test_a_study_that_was_given_up_goes_on(tmp_path: Path) -> None:
+    """As after a full disk: its failed runs are tried again."""
+    process = launched(tmp_path)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    with closing(sqlite3.connect(tmp_path / "schedsearch.db")) as connection:
+        failed = "update schedsearch_run set state = 'failed', reason = 'OSError: no space left on device'"
+        assert connection.execute(f"{failed} where state in ('waiting', 'completed')").rowcount >= 3
+        connection.execute("update schedsearch_study set state = 'failed', reason = '3 runs failed in the same way'")
+        connection.commit()
+    done = schedsearch("launch", "--resume", NAME, "--mlflow", "none", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["state"] == "finished"
+    assert runs(tmp_path, "failed") == 0
+
+
 @pytest.mark.parametrize("victim", [0, -1], ids=["a worker", "the planner"])
 def test_a_process_that_is_killed_is_replaced(tmp_path: Path, victim: int) -> None:
     process = launched(tmp_path)

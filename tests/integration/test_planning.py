@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedsearch.commands.preparation import _queue_noise
+from schedsearch.commands.preparation import _queue_baselines, _queue_noise
 from schedsearch.schedule import Cosine, Schedule, describe_curve
 from schedsearch.search.plan import Budget, Plan, make_plan
 from schedsearch.space import SearchSpace, load_space
 from schedsearch.store import NewStudy, Phase, RunResult, RunState, Store, Study, StudyState
 from schedsearch.workers.concluding import _role
 from schedsearch.workers.planner import Planner
+from schedsearch.workers.rows import named_baselines
 
 TOTAL = 120
 NOISE = 0.02
@@ -58,6 +59,7 @@ def write_study(store: Store, name: str, budget: Budget, space: SearchSpace, **m
     )  # fmt: skip
     study = store.create_study(new)
     _queue_noise(store, study, space, plan)
+    _queue_baselines(store, study, named_baselines(space, None if incumbent is None else Schedule.from_dict(incumbent)))
     return study
 
 
@@ -215,6 +217,61 @@ def test_a_study_starts_from_an_earlier_one(store: Store) -> None:
     ((name, agreement),) = verdict.details["model"]["earlier"].items()
     assert name == "earlier"
     assert 0 < agreement < 1
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.3, 2.0])
+def test_a_budget_in_hours_is_never_overshot(store: Store, slower: float) -> None:
+    """Also where runs take longer than those of the noise phase did."""
+
+    class Slower(Field):
+        def result(self, schedule: Schedule, seed: int, run_id: int) -> RunResult:
+            found = super().result(schedule, seed, run_id)
+            return replace(found, duration_s=36.0 if run_id <= 20 else 36.0 * slower)
+
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    study = serve(store, write_study(store, "hours", Budget(hours=0.9), space), Slower())
+    assert study.state is StudyState.FINISHED
+    runs = store.runs(study.id)
+    assert 0.6 < sum(run.duration_s or 0.0 for run in runs) / 3600 <= 0.9
+    confirm = [run.candidate_id for run in runs if run.phase is Phase.CONFIRM]
+    assert min(confirm.count(one) for one in confirm) >= 2
+
+
+def test_hours_that_are_gone_before_a_confirmation_are_told(store: Store) -> None:
+    class Stuck(Field):
+        def result(self, schedule: Schedule, seed: int, run_id: int) -> RunResult:
+            return replace(super().result(schedule, seed, run_id), duration_s=36.0 if run_id <= 6 else 370.0)
+
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    study = serve(store, write_study(store, "gone", Budget(hours=0.9), space), Stuck())
+    assert study.state is StudyState.FAILED
+    assert study.reason is not None
+    assert study.reason.startswith("`hours` = 0.9 was spent before two runs of a confirmation")
+    assert sum(run.duration_s or 0.0 for run in store.runs(study.id)) <= 0.9 * 3600
+
+
+def test_hours_that_pay_for_too_few_runs_end_the_study_in_words(store: Store) -> None:
+    study = write_study(store, "few", Budget(hours=0.004), load_space("quick").with_base_lr(0.001, 3.0))
+    ended = serve(store, study, Field())
+    assert ended.state is StudyState.FAILED
+    assert ended.reason is not None
+    assert ended.reason.startswith("`hours` = 0.004, at 1.0 s a run, pays for 13 runs, but this study needs at least")
+
+
+def test_a_study_that_was_given_up_goes_on_when_its_failed_runs_are_tried_again(store: Store) -> None:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    study = write_study(store, "mended", Budget(trials=4), space)
+
+    class Broken(Field):
+        def result(self, schedule: Schedule, seed: int, run_id: int) -> RunResult:
+            return RunResult(RunState.FAILED, reason="OSError: no space left on device", duration_s=1.0)
+
+    given_up = serve(store, study, Broken())
+    assert given_up.state is StudyState.FAILED
+    assert store.retry_failed(study.id) == 6
+    store.set_study_state(study.id, StudyState.RUNNING)
+    assert serve(store, study, Field()).state is StudyState.FINISHED
+    assert {run.state for run in store.runs(study.id)} <= {RunState.COMPLETED, RunState.DIVERGED}
 
 
 def test_a_study_in_which_all_diverge_fails_in_words(store: Store) -> None:

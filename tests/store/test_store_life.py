@@ -19,7 +19,7 @@ from store_cases import (
     verdict_of,
 )
 
-from schedsearch.errors import InvalidInput, StudyExists, UnknownStudy
+from schedsearch.errors import InvalidInput, LeaseLost, StudyExists, UnknownStudy
 from schedsearch.store import (
     Candidate,
     MeasurementRow,
@@ -254,6 +254,22 @@ def test_a_run_given_back_waits_at_its_old_place(store: Store, study_id: int) ->
     again = take(store, "worker-2")
     assert (again.run_id, again.attempt) == (claim.run_id, 2)
     assert store.runs(study_id)[0].updates_done is None
+
+
+def test_failed_runs_may_be_tried_again_with_nothing_left_of_them(store: Store, study_id: int) -> None:
+    queue_runs(store, study_id, 2)
+    claim = take(store)
+    store.finish(claim, RunResult(RunState.FAILED, reason="OSError: disk full"), [row(1)])
+    store.mark_told([claim.run_id])
+    assert store.retry_failed(study_id) == 1
+    assert store.retry_failed(study_id) == 0
+    run = store.runs(study_id)[0]
+    assert (run.state, run.reason, run.told, run.worker_id) == (RunState.WAITING, None, False, None)
+    assert store.measurements(claim.run_id) == []
+    with pytest.raises(LeaseLost):
+        store.renew(claim, 30)
+    again = take(store, "worker-2")
+    assert (again.run_id, again.attempt) == (claim.run_id, 2)
 
 
 def test_giving_back_is_never_counted(store: Store, study_id: int) -> None:
