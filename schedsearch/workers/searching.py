@@ -117,8 +117,9 @@ def _ask_free_shapes(desk: Desk) -> int:
 
 
 def _tune_baselines(desk: Desk) -> int:
-    """Every baseline is run `plan.baseline_runs` times over the search: first as bold as the middle of the range (with the
-    noise runs), then where the model expects its best base LR, spread over the search, so that later runs know more."""
+    """Every baseline is run `plan.baseline_runs` times over the search: first, with the noise runs, as bold as the
+    middle of the range; then where the model expects its best base LR, spread over the search, so that later runs know
+    more."""
     plan = desk.plan
     rounds = {run.round for run in desk.of_kind(Phase.SEARCH, *FIXED_KINDS)}
     round_ = max(rounds, default=-1) + 1
