@@ -1,7 +1,7 @@
 """`python -m schedsearch.workers`: what `launch` starts once for each worker, and with `--plan` once for the planner.
 
-The storage URL comes by environment. With `--rehearse` it tries the task first, writes what it found, and waits for one
-line on stdin that names the study; without that line it ends.
+The storage URL comes by environment. With `--rehearse` it tries the task first, before anything but torch is imported,
+writes what it found, and waits for one line on stdin that names the study; without that line it ends.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schedsearch.errors import InvalidTask, SchedsearchError
-from schedsearch.workers.loop import WorkerOptions
-from schedsearch.workers.serve import plan, serve
 
 if TYPE_CHECKING:
     from schedsearch.task import Task
@@ -37,15 +35,24 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         if given.plan:
-            plan(os.environ["SCHEDSEARCH_STORAGE"], given.study, given.plan)
-            return 0
+            return _plan(given)
         return _rehearse_and_serve(given) if given.rehearse else _serve(given, None)
     except SchedsearchError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
 
 
+def _plan(given: argparse.Namespace) -> int:
+    from schedsearch.workers.serve import plan
+
+    plan(os.environ["SCHEDSEARCH_STORAGE"], given.study, given.plan)
+    return 0
+
+
 def _serve(given: argparse.Namespace, task: Task | None) -> int:
+    from schedsearch.workers.loop import WorkerOptions
+    from schedsearch.workers.serve import serve
+
     options = WorkerOptions(given.study, given.device, given.threads, plans_after_s=PATIENCE_S)
     serve(os.environ["SCHEDSEARCH_STORAGE"], options, task)
     return 0
@@ -55,6 +62,8 @@ def _rehearse_and_serve(given: argparse.Namespace) -> int:
     from schedsearch.workers.rehearsal import rehearse
 
     task = rehearse(given.rehearse, given.options, given.threads, given.facts)
+    import schedsearch.workers.serve  # noqa: F401 - while launch writes the study
+
     orders = sys.stdin.readline()
     if not orders:
         return 0

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from schedsearch.errors import LeaseLost, RunInterrupted
 from schedsearch.store import Claim, MeasurementRow, RunResult, RunState, Store, Study, StudyState
 from schedsearch.workers.heartbeat import Heartbeat
-from schedsearch.workers.planner import Planner
 
 if TYPE_CHECKING:
     from schedsearch.task import Task
     from schedsearch.training import Measurement, Outcome
+    from schedsearch.workers.planner import Planner
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,8 @@ class Worker:
 
     def _planner(self, study: Study) -> Planner:
         if study.id not in self._planners:
+            from schedsearch.workers.planner import Planner
+
             self._planners[study.id] = Planner(self._store, study, self._id)
         return self._planners[study.id]
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from schedsearch.store import Store
 from schedsearch.workers.loop import Worker, WorkerOptions, set_on_signals
-from schedsearch.workers.standing import StandingPlanner
 
 if TYPE_CHECKING:
     from schedsearch.task import Task
@@ -26,6 +25,8 @@ def serve(storage: str, options: WorkerOptions, task: Task | None = None) -> Non
 def plan(storage: str, study: str, planner_id: str) -> None:
     """Plan one study until it ends or a signal comes; train nothing. Under the id of a planner that died its lease is
     taken over at once."""
+    from schedsearch.workers.standing import StandingPlanner
+
     stopping = threading.Event()
     set_on_signals(stopping)
     with Store.open(storage) as store:
