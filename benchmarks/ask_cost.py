@@ -4,11 +4,14 @@
 
 A study of n finished candidates on a quadratic is continued: the sampler is new (as in a process that just started),
 asks `BATCHES` batches and is told their results. Amortised: all seconds divided by all candidates, refits that fall due
-included. Writes benchmarks/results/ask_cost.md.
+included. Then the two fitters of the model are timed on the same runs, and importing each in a new process. Writes
+benchmarks/results/ask_cost.md.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +24,11 @@ from machine import about_machine
 from problems import Problem, problem
 from search import space_of
 
+from schedsearch.schedule import describe_curves
+from schedsearch.search.fit_with_scipy import density
+from schedsearch.search.gp import Fitter, fit_hyperparameters
+from schedsearch.search.model import latent
+from schedsearch.search.priors import learned_priors
 from schedsearch.search.sampler import CurveSampler
 from schedsearch.space import SearchSpace
 
@@ -28,6 +36,9 @@ SIZES = (24, 100, 500, 5000)
 BATCHES = 4
 RUNS_PER_BATCHED_ASK = 8
 LARGEST_BATCH = 64
+FITTED_SIZES = (8, 24, 96, 192)
+FITTERS: tuple[Fitter, ...] = ("botorch", "scipy")
+FITS = 3
 RESULT = Path(__file__).with_name("results") / "ask_cost.md"
 
 
@@ -90,6 +101,50 @@ def _ask_and_tell(study: optuna.Study, sampler: CurveSampler, one: Problem, spac
     return spent
 
 
+def fitted(n: int, fitter: Fitter) -> tuple[float, float]:
+    """Seconds of a fit of n runs, and the log density that it found (higher is better)."""
+    one = problem("A")
+    space, rng = space_of(one), np.random.default_rng(0)
+    curves = [space.schedule(space.draw(rng)).lrs(one.total_updates) for _ in range(n)]
+    losses = one.score(np.stack(curves), [0] * n)
+    values = [float(loss) if np.isfinite(loss) else None for loss in losses]
+    data, _ = latent(describe_curves(curves), values, [""] * n, "minimize")
+    times = []
+    for _ in range(FITS):
+        start = time.perf_counter()
+        hyper = fit_hyperparameters(data.apart, data.y, fitter=fitter)
+        times.append(time.perf_counter() - start)
+    return min(times), density(data.apart, data.y, hyper, learned_priors())
+
+
+def imported(fitter: str) -> float:
+    """Seconds that a new process takes to import this fitter, beyond what the model needs anyway."""
+    code = (
+        "import time, schedsearch.search.gp; start = time.perf_counter(); "
+        f"import schedsearch.search.fit_with_{fitter}; print(time.perf_counter() - start)"
+    )
+    command = [sys.executable, "-c", code]
+    return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(FITS))
+
+
+def fitters() -> list[str]:
+    """The second table."""
+    seconds = {fitter: imported(fitter) for fitter in FITTERS}
+    lines = [
+        "",
+        "The model's hyperparameters are fitted by BoTorch or by scipy on the closed-form gradient, both to the same",
+        f"density (higher is better). Importing takes {seconds['botorch']:.1f} s (BoTorch, torch included) and",
+        f"{seconds['scipy']:.1f} s (scipy). A study whose runs take less than 10 s is fitted by scipy.",
+        "",
+        "| runs | BoTorch | density a run | scipy | density a run |",
+        "|---|---|---|---|---|",
+    ]
+    for n in FITTED_SIZES:
+        found = [fitted(n, fitter) for fitter in FITTERS]
+        lines.append(f"| {n} | " + " | ".join(f"{1000 * s:.0f} ms | {value:.4f}" for s, value in found) + " |")
+    return lines
+
+
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     measure(SIZES[0])  # imports torch and BoTorch
@@ -109,7 +164,7 @@ def main() -> None:
         cost = measure(n)
         print(cost, flush=True)
         lines.append(f"| {n} | {cost.batch} | {1000 * cost.ready_s:.0f} ms | {1000 * cost.ask_s:.0f} ms |")
-    RESULT.write_text("\n".join(lines) + "\n")
+    RESULT.write_text("\n".join([*lines, *fitters()]) + "\n")
 
 
 if __name__ == "__main__":

@@ -87,3 +87,8 @@ def _gradient(posterior: Posterior) -> Array:
     pull_z = pull * (5 / 3) * (1 + r) * decay
     lengthscales = 2 * (pull_z.sum(axis=1) @ z**2 - np.sum(z * (pull_z @ z), axis=0))
     return np.array([*lengthscales, outputscale, hyper.noise * np.trace(pull), weights.sum()])
+
+
+def density(x: Array, y: Array, hyper: Hyperparameters, priors: Priors) -> float:
+    """Log density of the values and the hyperparameters a run, up to a constant: what both fitters maximize."""
+    return -_Objective(x, y, [*priors.lengthscales, priors.outputscale, priors.noise])(_packed(hyper))[0]
