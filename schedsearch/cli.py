@@ -363,12 +363,15 @@ def worker(study: str | None, storage: str, device: str, threads: int | None) ->
     help="Folder with the study's report and exports, to be uploaded.",
 )
 @click.option("--follow", is_flag=True, help="Go on until the study ends.")
+@click.option("--until-told", is_flag=True, hidden=True, help="Go on until stdin is closed.")
 @click.option("--answer", type=click.Path(dir_okay=False, path_type=Path), hidden=True)
-def sync(study: str, storage: str, mlflow: str, folder: Path | None, follow: bool, answer: Path | None) -> None:
+def sync(
+    study: str, storage: str, mlflow: str, folder: Path | None, follow: bool, until_told: bool, answer: Path | None
+) -> None:
     """Mirror a study to MLflow: everything the store has and MLflow has not."""
     from schedsearch.commands.mirroring import sync_command
 
-    result = sync_command(storage, study, mlflow, folder, follow=follow)
+    result = sync_command(storage, study, mlflow, folder, follow=follow, until_told=until_told)
     if answer is not None:
         answer.write_text(json.dumps(result))
     emit_json(result)

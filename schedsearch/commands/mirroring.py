@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from schedsearch.errors import TrackingError
@@ -15,6 +16,7 @@ from schedsearch.store import Store, StudyState
 
 FOLLOW_S = 3.0
 FINISH_S = 120.0
+BEHIND_TRAINING = 10  # added to the niceness of the process
 OFF = "none"
 ARTIFACTS = ("report.html", "winner.json", "winner_torch.py")
 
@@ -30,27 +32,43 @@ def sync(store: Store, name: str, tracking_uri: str, artifacts: Mapping[str, Pat
     return {"mirrored": result.runs_mirrored, "pending": result.pending, "url": mirror.url(name)}
 
 
-def sync_command(storage: str, name: str, tracking_uri: str, folder: Path | None, *, follow: bool) -> dict[str, object]:
-    """`schedsearch sync`: once, or again and again until the study has ended."""
+def sync_command(
+    storage: str, name: str, tracking_uri: str, folder: Path | None, *, follow: bool, until_told: bool = False
+) -> dict[str, object]:
+    """`schedsearch sync`: once; again and again until the study has ended; or until stdin is closed."""
     artifacts = {} if folder is None else {one: folder / one for one in ARTIFACTS}
     with Store.open(storage) as store:
-        if follow:
-            _follow(store, name, tracking_uri)
+        if until_told:
+            os.nice(BEHIND_TRAINING)
+            _follow(store, name, tracking_uri, _is_told)
+        elif follow:
+            _follow(store, name, tracking_uri, lambda: _has_ended(store, name))
         return sync(store, name, tracking_uri, artifacts)
 
 
-def _follow(store: Store, name: str, tracking_uri: str) -> None:
-    """Mirror again and again until the study has ended; a failure is tried again at the next turn."""
-    while store.study(name).state is StudyState.RUNNING:
+def _follow(store: Store, name: str, tracking_uri: str, is_over: Callable[[], bool]) -> None:
+    """Mirror again and again until it is over, which may take its time to tell; a failure is tried again at the next
+    turn."""
+    while not is_over():
         try:
             sync(store, name, tracking_uri, {})
         except TrackingError as error:
             print(error, file=sys.stderr)  # noqa: T201 - this process's stderr is its log file
-        time.sleep(FOLLOW_S)
+
+
+def _has_ended(store: Store, name: str) -> bool:
+    time.sleep(FOLLOW_S)
+    return store.study(name).state is not StudyState.RUNNING
+
+
+def _is_told() -> bool:
+    """Whether stdin was closed: at once when it is, else after FOLLOW_S."""
+    readable, _, _ = select.select([sys.stdin], [], [], FOLLOW_S)
+    return bool(readable)
 
 
 class MirrorProcess:
-    """Starts the follower at low priority, and afterwards one last sync that carries the artifacts along."""
+    """The follower, at low priority: it mirrors while the study runs, and at the end once more with the artifacts."""
 
     def __init__(self, storage: str, study: str, tracking_uri: str, folder: Path) -> None:
         self._storage = storage
@@ -62,23 +80,25 @@ class MirrorProcess:
     def start(self) -> None:
         """Begin to follow the study; nothing when MLflow is off."""
         if self._uri != OFF:
-            self._follower = self._spawn("--follow")
+            self._follower = self._spawn()
 
-    def stop_following(self) -> None:
-        """The study has ended: the follower is not needed any more."""
+    def stop(self) -> None:
+        """End the follower, if it has not ended by itself."""
         if self._follower is not None:
             self._follower.terminate()
-            self._follower.wait()
+            self._follower.communicate()
 
     def finish(self) -> None:
         """The last sync, with report and exports. MLflow being away never fails a study: `sync` heals it later."""
         if self._uri == OFF:
             return
-        child = self._spawn("--answer", str(self._answer))
+        if self._follower is None or self._follower.poll() is not None:
+            self._follower = self._spawn()
         try:
-            child.wait(FINISH_S)
+            self._follower.communicate(timeout=FINISH_S)  # closes its stdin
         except subprocess.TimeoutExpired:
-            child.kill()
+            self._follower.kill()
+            self._follower.communicate()
 
     def url(self) -> str | None:
         """Where to look in MLflow; None when the mirror is off or MLflow was away."""
@@ -91,7 +111,7 @@ class MirrorProcess:
     def _answer(self) -> Path:
         return self._folder / "logs" / "mlflow.json"
 
-    def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         command = [
             sys.executable,
             "-m",
@@ -100,7 +120,9 @@ class MirrorProcess:
             self._study,
             "--folder",
             str(self._folder),
-            *arguments,
+            "--until-told",
+            "--answer",
+            str(self._answer),
         ]
         environment = {**os.environ, "SCHEDSEARCH_STORAGE": self._storage, "SCHEDSEARCH_MLFLOW": self._uri}
         log = self._folder / "logs" / "mlflow.log"
@@ -110,7 +132,7 @@ class MirrorProcess:
                 command,
                 stdout=stream,
                 stderr=stream,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 env=environment,
                 start_new_session=True,
             )

@@ -39,11 +39,14 @@ def run(
     folder = options.output_dir / study.name
     mirror = MirrorProcess(options.storage, study.name, options.mlflow, folder)
     with Store.open(options.storage) as store:
-        if study.state is not StudyState.FINISHED:
-            where = posts(devices, options.workers, os.cpu_count() or 1)
-            _work(store, study, workers, where, folder / "logs", mirror, watch)
-        outputs = write_outputs(store, study.name, folder)
-        mirror.finish()
+        try:
+            if study.state is not StudyState.FINISHED:
+                where = posts(devices, options.workers, os.cpu_count() or 1)
+                _work(store, study, workers, where, folder / "logs", mirror, watch)
+            outputs = write_outputs(store, study.name, folder)
+            mirror.finish()
+        finally:
+            mirror.stop()
     return Launched(study.name, replace(outputs, mlflow_url=mirror.url()))
 
 
@@ -67,7 +70,6 @@ def _work(
         ) from None
     finally:
         workers.stop()
-        mirror.stop_following()
 
 
 def _watch(store: Store, name: str, workers: LocalWorkers, watch: Callable[[Progress], None]) -> None:
