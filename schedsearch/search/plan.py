@@ -21,11 +21,12 @@ MIN_TRIALS = 4
 RACE_SEEDS = (2, 2, 2)
 RACE_KEEPS = (1.0, 0.5, 0.25)
 RUNNERS_UP = 3
+BASELINE_RUNS = 3
 FREEFORM_RUNS = 4
 TRIALS_PER_FREEFORM_RUN = 8
 FREE_ARM = "spline"
 CHEAPER = (  # (race seeds, confirm seeds, runs to tune a baseline, free shapes), in turn when the budget is small
-    (RACE_SEEDS, None, 2, FREEFORM_RUNS),
+    (RACE_SEEDS, None, BASELINE_RUNS, FREEFORM_RUNS),
     ((2, 2), 5, 2, 2),
     ((2,), 4, 1, 0),
     ((2,), 3, 1, 0),
@@ -141,7 +142,7 @@ def make_plan(
         noise_seeds=noise_seeds,
         trials=budget.trials,
         baselines=baselines,
-        baseline_runs=2,
+        baseline_runs=BASELINE_RUNS,
         entrants=most_entrants(space),
         race_seeds=RACE_SEEDS,
         confirm_seeds=confirm_seeds,

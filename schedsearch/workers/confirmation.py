@@ -8,6 +8,7 @@ the race's first round and in the confirmation; it takes no champion's place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from schedsearch import evidence
 from schedsearch.evidence import Scores
@@ -112,19 +113,21 @@ def _name_finalists(desk: Desk, scores: Scores, baselines: Sequence[int]) -> lis
 
 
 def _baselines(desk: Desk) -> list[int]:
-    """Those whose confirmation has begun; else for each baseline the candidate (a base LR that was run) that the model
-    expects most of."""
+    """Those whose confirmation has begun; else each baseline at the best of the base LRs at which it was run.
+
+    The best by its own scores: the model cuts what is far from the best of the study, where baselines often are, and
+    then cannot tell one base LR from another.
+    """
     begun = [run.candidate_id for run in desk.of_kind(Phase.CONFIRM, *FIXED_KINDS)]
     return list(dict.fromkeys(begun)) or _best_baselines(desk)
 
 
 def _best_baselines(desk: Desk) -> list[int]:
-    tuned = [
-        run.candidate_id
-        for run in desk.runs
-        if run.score is not None and desk.candidates[run.candidate_id].kind in FIXED_KINDS
-    ]
-    best_last = reversed(best_expected(desk, tuned))
+    scores: dict[int, list[float]] = {}
+    for run in desk.runs:
+        if run.score is not None and desk.candidates[run.candidate_id].kind in FIXED_KINDS:
+            scores.setdefault(run.candidate_id, []).append(run.score)
+    best_last = sorted(scores, key=lambda one: desk.sign * fmean(scores[one]), reverse=True)
     return list({desk.candidates[one].label: one for one in best_last}.values())
 
 

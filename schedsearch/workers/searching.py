@@ -47,12 +47,16 @@ def step(desk: Desk) -> bool:
         return False
     if _tune_baselines(desk) + _ask(desk):
         return True
-    if not desk.nearly_done(Phase.SEARCH):
-        return False
-    if not any(run.state is RunState.COMPLETED for run in searched):
+    return desk.nearly_done(Phase.SEARCH) and _end_search(desk)
+
+
+def _end_search(desk: Desk) -> bool:
+    """Free shapes, and when they have been asked for and every baseline is tuned, the race."""
+    if not any(run.state is RunState.COMPLETED for run in desk.of(Phase.SEARCH)):
         desk.store.set_study_state(desk.study.id, StudyState.FAILED, "No run of the search reached its horizon.")
         return True
-    return bool(_ask_free_shapes(desk)) or start_race(desk)
+    tuned = all(run.state.is_finished for run in desk.of_kind(Phase.SEARCH, *FIXED_KINDS))
+    return bool(_ask_free_shapes(desk)) or (tuned and start_race(desk))
 
 
 def _plan_for_what_is_left(desk: Desk) -> Plan:
@@ -117,13 +121,12 @@ def _ask_free_shapes(desk: Desk) -> int:
 
 
 def _tune_baselines(desk: Desk) -> int:
-    """Every baseline is run `plan.baseline_runs` times over the search: first, with the noise runs, as bold as the
-    middle of the range; then where the model expects its best base LR, spread over the search, so that later runs know
-    more."""
+    """Every baseline is run `plan.baseline_runs` times: first, with the noise runs, as bold as the middle of the range;
+    then where the model expects its best base LR, for the last time when every candidate has been asked for."""
     plan = desk.plan
     rounds = {run.round for run in desk.of_kind(Phase.SEARCH, *FIXED_KINDS)}
     round_ = max(rounds, default=-1) + 1
-    due_at = (plan.trials or 0) * round_ / plan.baseline_runs
+    due_at = (plan.trials or 0) * round_ / max(1, plan.baseline_runs - 1)
     if round_ >= plan.baseline_runs or len(_trials(desk)) < due_at:
         return 0
     ids = [desk.store.add_candidate(desk.study.id, new_candidate(_tuned(desk, one))) for one in _baselines(desk)]

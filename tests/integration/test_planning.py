@@ -141,6 +141,20 @@ def test_the_verdict_names_every_role_and_never_recommends_the_free_shape(done: 
     assert verdict.details["shape"]["sentence"] in verdict.text
 
 
+def test_baselines_are_confirmed_at_the_best_of_three_base_lrs(done: tuple[Store, Study]) -> None:
+    store, study = done
+    candidates = {one.id: one for one in store.candidates(study.id)}
+    searched = [run for run in store.runs(study.id, phase=Phase.SEARCH) if candidates[run.candidate_id].label]
+    verdict = store.verdict(study.id)
+    assert verdict is not None
+    for label in ("constant", "cosine", "warmup_cosine"):
+        tried = {run.candidate_id: run.score for run in searched if candidates[run.candidate_id].label == label}
+        assert len(tried) == 3
+        roles = {one.candidate_id: one.role for one in verdict.standings if one.candidate_id in tried}
+        best = min(tried, key=lambda one: tried[one] if tried[one] is not None else np.inf)
+        assert roles[best] in ("baseline", "winner")
+
+
 def test_a_baseline_that_raced_at_another_base_lr_is_a_runner_up(done: tuple[Store, Study]) -> None:
     store, study = done
     first, second = [one for one in store.candidates(study.id) if one.label == "cosine"][:2]

@@ -20,10 +20,10 @@ def test_a_plan_by_trials_counts_everything_that_comes_on_top() -> None:
     found = plan(Budget(trials=48))
     assert (found.trials, found.freeform_runs, found.free_shapes) == (48, 4, 1)
     assert found.entrants == most_entrants(FRAMEWORK) == 11  # warm-up 2, decay 7, restarts 2
-    assert found.search_runs == 48 + 5 * 2 + 4
+    assert found.search_runs == 48 + 5 * 3 + 4
     assert found.most_race_runs == 2 * 11 + 2 * 6 + 2 * 3 + 2  # the free shape: two seeds
     assert found.most_confirm_runs == 6 * (1 + 3 + 5 + 1)
-    assert found.most_runs == 3 + 62 + 42 + 60
+    assert found.most_runs == 3 + 67 + 42 + 60
 
 
 @pytest.mark.parametrize(("trials", "runs"), [(4, 0), (8, 1), (16, 2), (24, 3), (32, 4), (500, 4)])
