@@ -264,9 +264,9 @@ def centre_of(best: Sequence[Candidate]) -> Centre | None:
 def neighbours(describer: Describer, parents: Sequence[Candidate], count: int, rng: np.random.Generator) -> Pool:
     """`count` perturbations of these candidates in turn, each as it came and once as bold as its parent."""
     around = [(parent, describer.space.dimensions(parent.params)) for parent in parents]
-    turns = [parents[index % len(parents)] for index in range(count)]
-    moved = [_neighbour(describer, *around[index % len(parents)], rng) for index in range(count)]
-    parent_of = {id(params): parent for params, parent in zip(moved, turns, strict=True)}
+    turns = [around[index % len(around)] for index in range(count)]
+    moved = [_neighbour(describer, *turn, rng) for turn in turns]
+    parent_of = {id(params): parent for params, (parent, _) in zip(moved, turns, strict=True)}
     shapes = describer.shapes(moved)
     own = np.array([log10(shape.params["base_lr"]) for shape in shapes])  # as in Candidate, to the last digit
     near = [(shape.log_scale, parent_of[id(shape.params)]) for shape in shapes]
@@ -280,6 +280,4 @@ def _neighbour(
 ) -> dict[str, Any]:
     size = float(np.exp(rng.uniform(*np.log(NEIGHBOUR_SIZES))))
     coordinates = int(rng.integers(1, len(parent.params) + 1))
-    return describer.space.perturb(
-        parent.params, rng, size=size, coordinates=coordinates, dimensions=dimensions
-    )
+    return describer.space.perturb(parent.params, rng, size=size, coordinates=coordinates, dimensions=dimensions)

@@ -103,7 +103,9 @@ class CurveSampler(BaseSampler):
 
     def plan_batch(self, study: Study, count: int) -> None:
         """Plan the next `count` asks together: one reading of the history, one posterior."""
-        self._queue = self.plan(study, count)
+        with self._lock:
+            self._attend(study)
+            self._queue = self._propose(study, count)
 
     def plan(self, study: Study, count: int) -> list[dict[str, Any]]:
         """The parameters that the next `count` trials should have, whoever makes them."""

@@ -27,7 +27,7 @@ def seeds_of(study_seed: int, phase: Phase, count: int, *, start: int = 0) -> li
 
 @dataclass(frozen=True)
 class Desk:
-    """A snapshot of one study for the holder of its planner lease (`token`)."""
+    """A snapshot of one study for the holder of its planner lease (`token`). _queued: the runs that this step added."""
 
     store: Store
     study: Study
