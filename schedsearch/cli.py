@@ -247,9 +247,9 @@ def compare(studies: tuple[str, ...], storage: str, as_json: bool) -> None:
 @click.option(
     "--to",
     "kind",
-    type=click.Choice(["json", "torch"]),
+    type=click.Choice(["json", "torch", "python", "csv"]),
     required=True,
-    help="A JSON schedule or a self-contained PyTorch scheduler.",
+    help="A JSON schedule; a self-contained PyTorch scheduler; lr(t) in plain Python; a table of update and LR.",
 )
 @click.option("--candidate", type=int, help="Another candidate than the recommended one.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: stdout.")

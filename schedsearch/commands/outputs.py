@@ -9,11 +9,11 @@ from typing import Any
 
 import schedsearch
 from schedsearch.errors import InvalidInput, SchedsearchError
-from schedsearch.report.export import export_json, export_torch
+from schedsearch.report.export import export_csv, export_json, export_python, export_torch
 from schedsearch.store import Candidate, Store, Study
 
-EXPORTS = {"json": export_json, "torch": export_torch}
-SUFFIXES = {"json": "winner.json", "torch": "winner_torch.py"}
+EXPORTS = {"json": export_json, "torch": export_torch, "python": export_python, "csv": export_csv}
+WRITTEN = {"json": "winner.json", "torch": "winner_torch.py"}  # by every launch; the others when asked for
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def write_outputs(store: Store, name: str, folder: Path) -> Outputs:
     """Write report and exports of a finished study into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     report = write_report(store, name, folder / "report.html")
-    paths = {kind: folder / SUFFIXES[kind] for kind in EXPORTS}
+    paths = {kind: folder / file for kind, file in WRITTEN.items()}
     for kind, path in paths.items():
         path.write_text(export_winner(store, name, kind))
     return Outputs(report, paths["json"], paths["torch"])

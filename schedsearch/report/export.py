@@ -1,4 +1,4 @@
-"""A schedule handed over: as JSON, and as a Python file that needs PyTorch and nothing else."""
+"""A schedule handed over: as JSON, as CSV, or as a Python file that needs nothing but Python, or nothing but PyTorch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from schedsearch.report import torch_source as source
+from schedsearch.report import source
 from schedsearch.schedule import Schedule, Spline, Wsd
 
 FORMAT = "schedsearch.schedule/1"
@@ -26,6 +26,7 @@ def export_json(
     values = {
         "format": FORMAT,
         "description": schedule.describe(),
+        "transfer": " ".join(source.TRANSFER.split()),
         "schedule": schedule.to_dict(),
         "total_updates": total_updates,
         "updates_per_epoch": updates_per_epoch,
@@ -44,19 +45,48 @@ def export_torch(
     against a few learning rates of `schedule.lrs` when it is run. A stepping frequency of "epoch" becomes the number of
     updates it means here. Raises InvalidSchedule for an impossible horizon.
     """
-    tests = sample_values(schedule, total_updates, updates_per_epoch)
-    pieces = [
-        _head(schedule, total_updates),
-        _origin(schedule, updates_per_epoch, provenance),
-        source.IMPORTS,
-        _constants(schedule, total_updates, updates_per_epoch),
-        _table(tests),
-        _decay(schedule),
-        "" if schedule.restarts is None else source.RESTARTS,
-        _factor(schedule),
-        source.USE,
-    ]
-    return "".join(piece for piece in pieces if piece)
+    return "".join(
+        [
+            _head(source.HEAD, schedule, total_updates),
+            _origin(schedule, updates_per_epoch, provenance),
+            source.IMPORTS,
+            _formula(schedule, total_updates, updates_per_epoch),
+            source.USE,
+        ]
+    )
+
+
+def export_python(
+    schedule: Schedule, total_updates: int, updates_per_epoch: int | None, provenance: Mapping[str, Any]
+) -> str:
+    """The text of a Python module with `lr(t, total_updates=T)`, for loops that set the learning rate by hand and for
+    frameworks that take a function of the update.
+
+    As `export_torch`, but it imports `math` only. Raises InvalidSchedule for an impossible horizon.
+    """
+    return "".join(
+        [
+            _head(source.PYTHON_HEAD, schedule, total_updates),
+            _origin(schedule, updates_per_epoch, provenance),
+            source.PYTHON_IMPORTS,
+            _formula(schedule, total_updates, updates_per_epoch),
+            source.PYTHON_USE,
+        ]
+    )
+
+
+def export_csv(
+    schedule: Schedule, total_updates: int, updates_per_epoch: int | None, provenance: Mapping[str, Any]
+) -> str:
+    """The learning rate of every update, to the last digit, below comment lines that say where they come from.
+
+    Columns: update (0 .. total_updates - 1), lr. Lines that begin with # are comments (`pandas.read_csv(...,
+    comment="#")`). Raises InvalidSchedule for an impossible horizon.
+    """
+    lrs = schedule.lrs(total_updates, updates_per_epoch).tolist()
+    comments = [schedule.describe(), *source.TRANSFER.splitlines()]
+    lines = [*(f"# {one}" for one in comments), *_origin(schedule, updates_per_epoch, provenance).splitlines()]
+    return "\n".join([*lines, "update,lr", *(f"{t},{lr!r}" for t, lr in enumerate(lrs))]) + "\n"
 
 
 def sample_values(schedule: Schedule, total_updates: int, updates_per_epoch: int | None) -> list[tuple[int, float]]:
@@ -79,9 +109,22 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def _head(schedule: Schedule, total_updates: int) -> str:
+def _head(head: str, schedule: Schedule, total_updates: int) -> str:
     title = textwrap.fill(f"Learning-rate schedule: {schedule.describe()}.", LINE_WIDTH)
-    return source.HEAD.format(title=title, total_updates=total_updates)
+    return head.format(title=title, total_updates=total_updates, transfer=source.TRANSFER)
+
+
+def _formula(schedule: Schedule, total_updates: int, updates_per_epoch: int | None) -> str:
+    """Constants, test values, and the functions up to `lr`."""
+    pieces = [
+        _constants(schedule, total_updates, updates_per_epoch),
+        _table(sample_values(schedule, total_updates, updates_per_epoch)),
+        _decay(schedule),
+        "" if schedule.restarts is None else source.RESTARTS,
+        _factor(schedule),
+        source.LR,
+    ]
+    return "".join(pieces)
 
 
 def _origin(schedule: Schedule, updates_per_epoch: int | None, provenance: Mapping[str, Any]) -> str:

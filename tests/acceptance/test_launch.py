@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import runpy
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -143,6 +144,20 @@ def test_export_prints_what_launch_wrote(study: Finished, kind: str) -> None:
     name = {"json": "winner.json", "torch": "winner_torch.py"}[kind]
     done = schedsearch("export", NAME, "--to", kind, cwd=study.folder)
     assert (done.code, done.out) == (0, (study.results / name).read_text())
+
+
+def test_export_gives_the_winner_in_plain_python_and_as_a_table(study: Finished, tmp_path: Path) -> None:
+    values = json.loads((study.results / "winner.json").read_text())
+    for kind in ("python", "csv"):
+        done = schedsearch("export", NAME, "--to", kind, "--output", str(tmp_path / kind), cwd=study.folder)
+        assert done.code == 0
+    rows = [line for line in (tmp_path / "csv").read_text().splitlines() if not line.startswith("#")]
+    table = dict(line.split(",") for line in rows[1:])
+    lr = runpy.run_path(str(tmp_path / "python"))["lr"]
+    assert len(table) == values["total_updates"]
+    for t, trained in values["test_values"]:
+        assert lr(t) == pytest.approx(trained, rel=1e-12)
+        assert float(table[str(t)]) == trained
 
 
 def test_another_candidate_can_be_exported_and_a_strange_one_not(study: Finished) -> None:

@@ -1,8 +1,11 @@
-"""The exported winner: JSON that reads back, and a Python file that gives the same learning rates on its own."""
+"""The exported winner: JSON and CSV that read back, and Python files that give the same learning rates on their own."""
 
+import csv
+import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 from schedsearch.errors import InvalidSchedule
-from schedsearch.report.export import export_json, export_torch, sample_values
+from schedsearch.report.export import export_csv, export_json, export_python, export_torch, sample_values
 from schedsearch.schedule import (
     Constant,
     Cosine,
@@ -61,6 +64,7 @@ for name, horizons in json.load(open("jobs.json")):
     module = runpy.run_path(name)
     print(json.dumps([[module["lr"](t, T) for t in range(T)] for T in horizons]))
 assert not [name for name in sys.modules if name.startswith("schedsearch")]
+print(json.dumps("torch" in sys.modules))
 """
 
 
@@ -76,16 +80,20 @@ def every_combination() -> list[Schedule]:
     return [Schedule(0.0321, *parts) for parts in product(DECAYS, WARMUPS, RESTARTS, STEP_EVERY)]
 
 
-def test_every_combination_gives_the_learning_rates_of_the_schedule_at_two_horizons(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("export", "needs_torch"), [(export_torch, True), (export_python, False)])
+def test_every_combination_gives_the_learning_rates_of_the_schedule_at_two_horizons(
+    tmp_path: Path, export: Callable[..., str], needs_torch: bool
+) -> None:
     schedules = every_combination()
     jobs = []
     for number, schedule in enumerate(schedules):
         name = f"winner_{number}.py"
-        (tmp_path / name).write_text(export_torch(schedule, 300, UPDATES_PER_EPOCH, {"study": "demo"}))
+        (tmp_path / name).write_text(export(schedule, 300, UPDATES_PER_EPOCH, {"study": "demo"}))
         jobs.append((name, (300, 437)))
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     (tmp_path / "follow.py").write_text(FOLLOW)
-    lines = run_alone(tmp_path, "follow.py").splitlines()
+    *lines, with_torch = run_alone(tmp_path, "follow.py").splitlines()
+    assert json.loads(with_torch) is needs_torch
     assert len(lines) == len(schedules)
     for schedule, line in zip(schedules, lines, strict=True):
         for exported in json.loads(line):
@@ -100,8 +108,14 @@ def test_run_as_a_script_the_file_checks_itself(tmp_path: Path) -> None:
     assert "of 200 updates agree; the scheduler follows them." in run_alone(tmp_path, "winner.py")
 
 
-def test_a_changed_constant_fails_the_self_check(tmp_path: Path) -> None:
-    text = export_torch(PLAIN, 200, None, {})
+def test_the_plain_file_checks_itself_too(tmp_path: Path) -> None:
+    (tmp_path / "winner.py").write_text(export_python(PLAIN, 200, None, {}))
+    assert "learning rates of 200 updates agree." in run_alone(tmp_path, "winner.py")
+
+
+@pytest.mark.parametrize("export", [export_torch, export_python])
+def test_a_changed_constant_fails_the_self_check(tmp_path: Path, export: Callable[..., str]) -> None:
+    text = export(PLAIN, 200, None, {})
     assert "WARMUP_FRACTION = 0.05" in text
     (tmp_path / "winner.py").write_text(text.replace("WARMUP_FRACTION = 0.05", "WARMUP_FRACTION = 0.06"))
     done = subprocess.run(
@@ -164,9 +178,10 @@ def test_the_file_refuses_what_the_schedule_refuses(schedule: Schedule, call: tu
         load(schedule)[name](*arguments)
 
 
-def test_provenance_is_told_and_cannot_become_code() -> None:
+@pytest.mark.parametrize("export", [export_torch, export_python])
+def test_provenance_is_told_and_cannot_become_code(export: Callable[..., str]) -> None:
     wicked = 'x"""\nraise SystemExit("code from a name")\r\x0c\u2028#'
-    text = export_torch(PLAIN, 100, None, {"study": wicked, "evil\nkey": 1, "mean": float("nan")})
+    text = export(PLAIN, 100, None, {"study": wicked, "evil\nkey": 1, "mean": float("nan")})
     module: dict = {"__name__": "winner"}
     exec(text, module)  # noqa: S102
     assert module["lr"](99) == pytest.approx(PLAIN.lr(99, 100))
@@ -174,8 +189,9 @@ def test_provenance_is_told_and_cannot_become_code() -> None:
     assert "#   mean: null" in text
 
 
-def test_the_file_is_ascii_lines_without_our_package() -> None:
-    text = export_torch(PLAIN, 100, None, {"study": "größer"})
+@pytest.mark.parametrize("export", [export_torch, export_python, export_csv])
+def test_the_file_is_ascii_lines_without_our_package(export: Callable[..., str]) -> None:
+    text = export(PLAIN, 100, None, {"study": "größer"})
     assert text.isascii()
     assert "import schedsearch" not in text
     assert "from schedsearch" not in text
@@ -193,6 +209,20 @@ def test_json_reads_back_exactly() -> None:
         assert lr == schedule.lr(t, 240, 12)
 
 
+@pytest.mark.parametrize("schedule", [PLAIN, Schedule(0.03, Spline(0.4, 0.5, 0.5, 0.5, 0.0), None, None, "epoch")])
+def test_csv_has_every_learning_rate_to_the_last_digit(schedule: Schedule) -> None:
+    text = export_csv(schedule, 300, UPDATES_PER_EPOCH, {"study": "a\n7,0.5", "mean": float("nan")})
+    rows = list(csv.DictReader(line for line in io.StringIO(text) if not line.startswith("#")))
+    assert [int(row["update"]) for row in rows] == list(range(300))
+    assert [float(row["lr"]) for row in rows] == schedule.lrs(300, UPDATES_PER_EPOCH).tolist()
+    assert '#   study: "a\\n7,0.5"' in text.splitlines()
+
+
+@pytest.mark.parametrize("export", [export_json, export_torch, export_python, export_csv])
+def test_every_file_says_what_does_not_transfer(export: Callable[..., str]) -> None:
+    assert "batch size that it was found with" in export(PLAIN, 100, None, {})
+
+
 def test_sample_values_hold_both_ends_and_the_end_of_the_warm_up() -> None:
     samples = dict(sample_values(PLAIN, 200, None))
     assert {0, 9, 10, 198, 199} <= set(samples)
@@ -200,7 +230,7 @@ def test_sample_values_hold_both_ends_and_the_end_of_the_warm_up() -> None:
     assert [t for t, _ in sample_values(Schedule(1.0, Linear()), 2, None)] == [0, 1]
 
 
-@pytest.mark.parametrize("export", [export_json, export_torch])
+@pytest.mark.parametrize("export", [export_json, export_torch, export_python, export_csv])
 def test_an_impossible_horizon_is_refused(export) -> None:
     with pytest.raises(InvalidSchedule, match="total_updates"):
         export(PLAIN, 1, None, {})

@@ -1,7 +1,15 @@
-"""The pieces of an exported scheduler, as text. Formulas are those of `schedsearch.schedule`, in the same order of
-operations; a test holds every combination against `Schedule.lrs` to the last digits."""
+"""The pieces of an exported schedule, as Python text, for PyTorch and for plain Python.
+
+Formulas are those of `schedsearch.schedule`, in the same order of operations; a test holds every combination against
+`Schedule.lrs` to the last digits.
+"""
 
 from __future__ import annotations
+
+TRANSFER = """Another horizon: warm-up and decay are fractions of it and stretch, but the best decay may be another
+one. The base LR belongs to the optimizer, weight decay and batch size that it was found with: tune it again when they
+change.
+"""
 
 HEAD = '''"""{title}
 
@@ -16,9 +24,28 @@ Found for {total_updates} optimizer updates; it stretches to any other number. N
 The first parameter group trains at `lr(t)`, whatever learning rate the optimizer was made with; the other groups keep
 their ratio to it. Past the last update the last value is held. To resume, make the scheduler again and load the state
 dicts of both the optimizer and the scheduler. Run this file to check it against the learning rates that were trained.
-"""
+
+{transfer}"""
 
 '''
+
+PYTHON_HEAD = '''"""{title}
+
+Found for {total_updates} optimizer updates; it stretches to any other number. Needs nothing but Python:
+
+    for t in range(total_updates):           # optimizer updates, not epochs
+        learning_rate = lr(t, total_updates)
+        ...
+
+Run this file to check it against the learning rates that were trained.
+
+{transfer}"""
+
+'''
+
+PYTHON_IMPORTS = """
+import math
+"""
 
 IMPORTS = """
 import math
@@ -116,12 +143,14 @@ CLIMBS = {
 SINGLE = "    return decay(t / total_updates)\n"
 CYCLED = "    return cycled(t, total_updates)\n"
 
-USE = '''
+LR = '''
 
 def lr(t: int, total_updates: int = TOTAL_UPDATES) -> float:
     """The learning rate of update t = 0 .. total_updates - 1."""
     return BASE_LR * factor(t, total_updates)
+'''
 
+USE = '''
 
 def make_scheduler(optimizer: Optimizer, total_updates: int = TOTAL_UPDATES) -> LRScheduler:
     """A scheduler for `optimizer` over `total_updates` optimizer updates; call its `step()` after each of them."""
@@ -150,4 +179,18 @@ def check() -> None:
 if __name__ == "__main__":
     check()
     print(f"{len(TEST_VALUES)} learning rates of {TOTAL_UPDATES} updates agree; the scheduler follows them.")
+'''
+
+PYTHON_USE = '''
+
+def check() -> None:
+    """Raise ValueError unless this file gives the learning rates that were trained."""
+    for t, trained in TEST_VALUES:
+        if not math.isclose(lr(t), trained, rel_tol=1e-9, abs_tol=1e-12 * BASE_LR):
+            raise ValueError(f"Update {t} was trained at {trained}, but this file gives {lr(t)}.")
+
+
+if __name__ == "__main__":
+    check()
+    print(f"{len(TEST_VALUES)} learning rates of {TOTAL_UPDATES} updates agree.")
 '''
