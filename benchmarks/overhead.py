@@ -62,7 +62,8 @@ def train_share(folder: Path, index: int, workers: int) -> None:
 
     from schedsearch import Schedule
     from schedsearch.task import load_task
-    from schedsearch.training import RunSpec, train
+    from schedsearch.training.loop import train
+    from schedsearch.training.spec import RunSpec
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     with closing(sqlite3.connect(folder / "schedsearch.db")) as connection:

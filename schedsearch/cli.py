@@ -52,6 +52,37 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def safety_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What guards runs: when one is taken to hang, and where and how often its state is kept."""
+    given = [
+        click.option(
+            "--stall-timeout",
+            type=float,
+            default=900.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="A run that makes no update and prints nothing for so long is ended and tried again.",
+        ),
+        click.option(
+            "--checkpoints",
+            metavar="FOLDER|URL",
+            help="Where states of unfinished runs are kept: a folder or fsspec URL that all workers see, or `none`. "
+            "Default: schedsearch-checkpoints beside an SQLite store, else here.",
+        ),
+        click.option(
+            "--checkpoint-every",
+            type=float,
+            default=60.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="Seconds of training between two checkpoints of a run.",
+        ),
+    ]
+    for option in reversed(given):
+        function = option(function)
+    return function
+
+
 def emit_json(value: Any) -> None:
     """JSON on stdout."""
     click.echo(json.dumps(value, indent=2, default=str))
@@ -135,6 +166,7 @@ def cli() -> None:
 @click.option(
     "--warm-start", metavar="STUDY", help="Learn from an earlier study of this store, e.g. at a shorter horizon."
 )
+@safety_options
 @click.option("--resume", metavar="STUDY", help="Go on with a stopped study.")
 @json_option
 @click.pass_context
@@ -154,7 +186,10 @@ def launch(context: click.Context, /, study_file: Path | None, as_json: bool, **
         click.echo(final_words(options.storage, done, options.mlflow))
 
 
-OF_THIS_MACHINE = ("resume", "storage", "mlflow", "output_dir", "workers", "devices", "as_json")
+OF_THIS_MACHINE = (
+    "resume", "storage", "mlflow", "output_dir", "workers", "devices", "as_json",
+    "stall_timeout", "checkpoints", "checkpoint_every",
+)  # fmt: skip
 
 
 def _launch_options(context: click.Context, study_file: Path | None, given: dict[str, Any]) -> Any:
@@ -344,13 +379,27 @@ def tasks(as_json: bool) -> None:
 @click.argument("study", required=False)
 @storage_option
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--threads", type=int, help="Torch threads of this worker.")
-def worker(study: str | None, storage: str, device: str, threads: int | None) -> None:
-    """Train runs of one study (or of every running study) from this machine until stopped."""
+@click.option("--threads", type=click.IntRange(min=1), help="Torch threads of this worker.")
+@safety_options
+def worker(
+    study: str | None,
+    storage: str,
+    device: str,
+    threads: int | None,
+    stall_timeout: float,
+    checkpoints: str | None,
+    checkpoint_every: float,
+) -> None:
+    """Train runs of one study (or of every running study) from this machine until stopped.
+
+    SIGTERM and Ctrl-C write a checkpoint of the run in hand and give it back; a second one does not wait for that.
+    """
     from schedsearch.workers.loop import WorkerOptions
+    from schedsearch.workers.safety import Safety, checkpoint_place
     from schedsearch.workers.serve import serve
 
-    serve(storage, WorkerOptions(study, device, threads))
+    safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every)
+    serve(storage, WorkerOptions(study, device, threads, safety=safety))
 
 
 @cli.command()

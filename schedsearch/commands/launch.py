@@ -23,7 +23,7 @@ def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launche
     Raises InvalidInput (nothing was written), NoSuccessfulRun, StudyInterrupted (Ctrl-C or SIGTERM: what is trained is
     kept), or another SchedsearchError.
     """
-    with LocalWorkers(options.storage) as workers:
+    with LocalWorkers(options.storage, options.safety) as workers:
         if options.resume is None:
             where = expected_posts(options.devices, options.workers, os.cpu_count() or 1)
             workers.rehearse(str(options.task), options.all_task_options, where)

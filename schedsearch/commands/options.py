@@ -14,6 +14,7 @@ from schedsearch.errors import InvalidInput
 from schedsearch.search.plan import DEFAULT_TRIALS, Budget
 from schedsearch.space import read_yaml, sentences
 from schedsearch.space.values import Number, Whole
+from schedsearch.workers.safety import CHECKPOINT_EVERY_S, STALL_TIMEOUT_S, Safety, checkpoint_place
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 DEFAULT_STORAGE = "sqlite:///schedsearch.db"
@@ -37,6 +38,7 @@ class LaunchOptions(BaseModel):
 
     base_lr: (low, high), both > 0; None: the space's range, else the task's own. mlflow: a tracking URI, or "none".
     hours: device-hours. workers: None is one a core, or one a GPU. warm_start: an earlier study of the same store.
+    stall_timeout, checkpoint_every: seconds. checkpoints: a folder, an fsspec URL or "none"; None: beside the store.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,6 +63,9 @@ class LaunchOptions(BaseModel):
     base_lr: Annotated[tuple[Number, Number], AfterValidator(_range)] | None = None
     noise_seeds: Annotated[Whole, Field(ge=2)] = 3
     confirm_seeds: Annotated[Whole, Field(ge=2)] = 6
+    stall_timeout: Annotated[Number, Field(gt=0)] = STALL_TIMEOUT_S
+    checkpoints: str | None = None
+    checkpoint_every: Annotated[Number, Field(gt=0)] = CHECKPOINT_EVERY_S
     resume: str | None = None
 
     @model_validator(mode="after")
@@ -83,6 +88,11 @@ class LaunchOptions(BaseModel):
         if self.trials is None and self.updates is None and self.hours is None:
             return Budget(trials=DEFAULT_TRIALS)
         return Budget(self.trials, self.updates, self.hours)
+
+    @property
+    def safety(self) -> Safety:
+        """What guards the runs."""
+        return Safety(self.stall_timeout, checkpoint_place(self.checkpoints, self.storage), self.checkpoint_every)
 
     @property
     def all_task_options(self) -> dict[str, Any]:

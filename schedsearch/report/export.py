@@ -1,4 +1,4 @@
-"""A schedule handed over: as JSON, as CSV, or as a Python file that needs nothing but Python, or nothing but PyTorch."""
+"""A schedule handed over: as JSON, as CSV, or as a Python file that needs nothing else or nothing but PyTorch."""
 
 from __future__ import annotations
 

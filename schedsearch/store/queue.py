@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, delete, func, select, update
 
 from schedsearch.errors import InvalidInput, LeaseLost
 from schedsearch.store.engine import epoch_now
-from schedsearch.store.records import Claim, MeasurementRow, Phase, RunResult, RunState, StudyState
+from schedsearch.store.records import Claim, Failure, MeasurementRow, Phase, RunResult, RunState, StudyState
 from schedsearch.store.rows import clean_text, insert_or_ignore, plain, to_candidate
 from schedsearch.store.tables import QUEUE_INDEX, candidate, measurement, run, study
 
@@ -26,13 +26,16 @@ def reap(connection: Connection, study_id: int | None) -> int:
     if connection.scalar(select(run.c.id).where(*expired).limit(1)) is None:
         return 0  # nearly always; an update would lock rows for nothing
     given_up = run.c.leases_lost + 1 >= MOST_LEASES_LOST
-    reason = f"The worker died or went silent {MOST_LEASES_LOST} times while it trained this run."
+    silent = "The worker died or went silent"
+    final = f"{silent} {MOST_LEASES_LOST} times while it trained this run."
     found = connection.execute(
         update(run)
         .where(*expired)
         .ordered_values(  # MySQL assigns from left to right: what is read must be written last
             (run.c.state, case((given_up, FAILED), else_=WAITING)),
-            (run.c.reason, case((given_up, reason), else_=None)),
+            (run.c.reason, case((given_up, final), else_=f"{silent} while it trained this run.")),
+            (run.c.failure, Failure.LOST.value),
+            (run.c.log_tail, None),
             (run.c.finished_at, case((given_up, epoch_now()), else_=None)),
             (run.c.lease_expires_at, None),
             (run.c.leases_lost, run.c.leases_lost + 1),
@@ -171,7 +174,13 @@ def check_result(result: RunResult) -> None:
 
 def _result_values(result: RunResult) -> dict[str, Any]:
     values = {name: plain(value) for name, value in vars(result).items()}
-    return {**values, "state": result.state.value, "reason": clean_text(result.reason)}
+    return {
+        **values,
+        "state": result.state.value,
+        "failure": None if result.failure is None else result.failure.value,
+        "reason": clean_text(result.reason),
+        "log_tail": clean_text(result.log_tail),
+    }
 
 
 def _is_there(connection: Connection, claim: Claim, values: dict[str, Any]) -> bool:
@@ -190,13 +199,35 @@ def release(connection: Connection, claim: Claim) -> None:
     connection.execute(delete(measurement).where(measurement.c.run_id == claim.run_id))
 
 
+def fail(
+    connection: Connection, claim: Claim, result: RunResult, rows: Sequence[MeasurementRow], tries: int
+) -> None:
+    """An attempt that failed: the run waits for another one, or has failed for good if this was loss number `tries`."""
+    values = _result_values(result)
+    here = connection.execute(
+        select(run.c.leases_lost, run.c.state, run.c.failure).where(
+            run.c.id == claim.run_id, run.c.attempt == claim.attempt
+        )
+    ).one_or_none()
+    if here is not None and (here.state, here.failure) == (WAITING, values["failure"]):
+        return  # said before
+    if here is None or here.leases_lost + 1 >= tries:
+        finish(connection, claim, result, rows)
+        return
+    kept = {name: values[name] for name in ("reason", "failure", "log_tail")}
+    freed = {"state": WAITING, "lease_expires_at": None, "worker_id": None, "leases_lost": here.leases_lost + 1}
+    _write_if_mine(connection, claim, **kept, **freed)
+    connection.execute(delete(measurement).where(measurement.c.run_id == claim.run_id))
+
+
 def retry_failed(connection: Connection, study_id: int) -> int:
     """Runs that failed wait again at their place in the queue, with nothing of what they wrote. Returns how many."""
     failed = select(run.c.id).where(run.c.study_id == study_id, run.c.state == FAILED)
     ids = connection.scalars(failed).all()
     if ids:
         connection.execute(delete(measurement).where(measurement.c.run_id.in_(ids)))
-        fresh = {"state": WAITING, "reason": None, "finished_at": None, "worker_id": None, "leases_lost": 0}
+        nothing = dict.fromkeys(("reason", "failure", "log_tail", "finished_at", "worker_id"))
+        fresh = {**nothing, "state": WAITING, "leases_lost": 0}
         connection.execute(update(run).where(run.c.id.in_(ids)).values(**fresh, told=False, mirrored=False))
     return len(ids)
 

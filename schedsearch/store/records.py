@@ -33,6 +33,17 @@ class RunState(StrEnum):
         return self in (RunState.COMPLETED, RunState.DIVERGED, RunState.FAILED)
 
 
+class Failure(StrEnum):
+    """Why an attempt at a run had no result."""
+
+    ERROR = "error"  # the task's code raised
+    EXIT = "exit"  # the task's code ended its process
+    MEMORY = "memory"  # memory ran out, the device's or the machine's
+    CRASH = "crash"  # the process that trained it was ended by a signal
+    STALL = "stall"  # it made no progress for too long
+    LOST = "lost"  # its worker died or went silent
+
+
 class StudyState(StrEnum):
     """The life of a study."""
 
@@ -114,7 +125,10 @@ class NewRun:
 
 @dataclass(frozen=True)
 class Run(NewRun):
-    """One training of one candidate. score is None unless it completed; attempt counts the leases given so far."""
+    """One training of one candidate. score is None unless it completed; attempt counts the leases given so far.
+
+    reason, failure, log_tail: of the last attempt without a result, also while the run waits to be tried again.
+    """
 
     id: int
     study_id: int
@@ -131,6 +145,9 @@ class Run(NewRun):
     test_score: float | None
     diverged_at: int | None
     reason: str | None
+    failure: Failure | None
+    log_tail: str | None
+    peak_memory_bytes: int | None
     told: bool
     mirrored: bool
     mlflow_run_id: str | None
@@ -173,6 +190,9 @@ class RunResult:
     diverged_at: int | None = None
     reason: str | None = None
     duration_s: float | None = None
+    failure: Failure | None = None
+    log_tail: str | None = None
+    peak_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)

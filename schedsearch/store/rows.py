@@ -11,7 +11,17 @@ from sqlalchemy.dialects import mysql, postgresql
 
 from schedsearch.errors import InvalidInput
 from schedsearch.schedule import Schedule
-from schedsearch.store.records import Candidate, MeasurementRow, NewCandidate, Phase, Run, RunState, Study, StudyState
+from schedsearch.store.records import (
+    Candidate,
+    Failure,
+    MeasurementRow,
+    NewCandidate,
+    Phase,
+    Run,
+    RunState,
+    Study,
+    StudyState,
+)
 from schedsearch.store.tables import candidate, run
 
 STUDY_ONLY_IN_STORE = ("planner_id", "planner_expires_at", "planner_token")
@@ -31,7 +41,8 @@ def to_study(row: Row[*tuple[Any, ...]]) -> Study:
 
 def to_run(row: Row[*tuple[Any, ...]]) -> Run:
     values = {column.name: row._mapping[column] for column in RUN_COLUMNS}
-    return Run(**{**values, "phase": Phase(values["phase"]), "state": RunState(values["state"])})
+    failure = None if values["failure"] is None else Failure(values["failure"])
+    return Run(**{**values, "phase": Phase(values["phase"]), "state": RunState(values["state"]), "failure": failure})
 
 
 def to_candidate(row: Row[*tuple[Any, ...]]) -> Candidate:

@@ -56,9 +56,10 @@ class Store:
 
     **Who owns what.** A WAITING run is nobody's; `claim` gives it to one worker, as a lease of `lease_s` seconds and an
     attempt number. While the run is RUNNING only the holder of its newest attempt may `renew`, `write_measurements`,
-    `finish` or `release` it; everybody else gets LeaseLost and has changed nothing. A lease that was not renewed in
-    time is taken away by the next `claim` of any worker: the run waits again, and after three lost leases it has
-    FAILED. `release` gives a run back without counting a loss. Ages are measured by the database's clock alone.
+    `finish`, `fail` or `release` it; everybody else gets LeaseLost and has changed nothing. A lease that was not
+    renewed in time is taken away by the next `claim` of any worker: the run waits again, and after three lost attempts
+    it has FAILED; so it does after `fail`. `release` gives a run back without counting a loss. Ages are measured by the
+    database's clock alone.
 
     **What may change after it finished.** Of a finished run only the marks `told` and `mirrored` and its id in MLflow;
     state, score and measurements never again. The measurements of an attempt that did not finish are dropped when its
@@ -352,6 +353,12 @@ class Store:
         """The run's result, with its last measurements. Raises LeaseLost, and InvalidInput for an impossible result."""
         queue.check_result(result)
         self._write(lambda it: queue.finish(it, claim, result, rows))
+
+    def fail(self, claim: Claim, result: RunResult, rows: Sequence[MeasurementRow], tries: int) -> None:
+        """An attempt without a result, why (`result.failure`, `reason`) and what it printed last. The run waits to be
+        tried again, unless it has lost `tries` attempts now: then this is its result. Raises LeaseLost."""
+        queue.check_result(result)
+        self._write(lambda it: queue.fail(it, claim, result, rows, tries))
 
     def release(self, claim: Claim) -> None:
         """Put the run back at its place in the queue, as if it had not been tried. Raises LeaseLost."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Double,
@@ -131,6 +132,9 @@ run = Table(
     Column("test_score", Double),
     Column("diverged_at", Integer),
     Column("reason", Text),
+    Column("failure", String(10)),
+    Column("log_tail", Text),
+    Column("peak_memory_bytes", BigInteger),
     Column("told", Boolean, nullable=False),
     Column("mirrored", Boolean, nullable=False),
     Column("mlflow_run_id", String(64)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,33 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
         yield
+
+
+def generator_states(device: torch.device) -> dict[str, Any]:
+    """The states of Python's, NumPy's and torch's generators, as plain values and tensors that need no pickle."""
+    numpy: Any = np.random.get_state(legacy=True)
+    kind, keys, *rest = numpy
+    states = {
+        "python": random.getstate(),
+        "numpy": (kind, keys.tolist(), *rest),
+        "torch": torch.get_rng_state(),
+    }
+    return {**states, "cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
+
+
+def restore_generators(
+    states: Mapping[str, Any], order: torch.Generator | None = None, device: torch.device | None = None
+) -> None:
+    """Set the generators that `states` knows; under "order" it may know that of a data order."""
+    if "order" in states and order is not None:
+        order.set_state(states["order"])
+    if "torch" in states:
+        random.setstate(states["python"])
+        kind, keys, *rest = states["numpy"]
+        np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+        torch.set_rng_state(states["torch"])
+    if "cuda" in states and device is not None:
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 def order_generator(seed: int) -> torch.Generator:

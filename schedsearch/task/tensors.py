@@ -81,29 +81,6 @@ def moved(splits: Splits, device: torch.device) -> Splits:
     return Splits(move(splits.train), move(splits.validation), None if splits.test is None else move(splits.test))
 
 
-def training_batches(
-    train: Tensors | Iterable[Batch], batch_size: int, order: torch.Generator, device: torch.device
-) -> Iterator[Batch]:
-    """Batches without end. In memory: every epoch a new permutation drawn from `order`, its full batches."""
-    if in_memory(train):
-        yield from _drawn(train, batch_size, order)
-    while True:
-        batch = None
-        for batch in train:
-            yield to_device(batch, device)
-        if batch is None:
-            raise InvalidTask("The training data is empty.")
-
-
-def _drawn(train: Tensors, batch_size: int, order: torch.Generator) -> Iterator[Tensors]:
-    examples = len(train[0])
-    full = examples - examples % batch_size
-    while True:
-        permutation = torch.randperm(examples, generator=order)[:full].to(train[0].device)
-        for rows in permutation.view(-1, batch_size):
-            yield tuple(one[rows] for one in train)
-
-
 def evaluation_batches(split: Tensors | Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """Every example once, in order."""
     if in_memory(split):

@@ -30,13 +30,15 @@ class ChildRuns:
     def write_finished(self, study: Study, parent: Parent) -> int:
         """Mirror the finished runs that MLflow lacks; returns how many were written."""
         there = self._in_doubt(parent)
-        candidates = {one.id: one for one in self._store.candidates(study.id)}
+        candidates: dict[int, Candidate] = {}
         written = 0
         for run in self._to_mirror(study, parent):
             child = there.pop(run.id, None)
             if child is not None and child.info.status != RUNNING:
                 self._store.mark_mirrored(run.id, str(child.info.run_id))
                 continue
+            if run.candidate_id not in candidates:  # the study may grow while this goes on
+                candidates = {one.id: one for one in self._store.candidates(study.id)}
             candidate = candidates[run.candidate_id]
             child_id = self._create(run, candidate, parent) if child is None else str(child.info.run_id)
             self._write(study, run, candidate, child_id)

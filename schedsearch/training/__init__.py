@@ -1,6 +1,1 @@
-"""One run: the loop, what ends it, and the devices it can be on."""
-
-from schedsearch.training.loop import train
-from schedsearch.training.spec import Measurement, Outcome, RunSpec
-
-__all__ = ["Measurement", "Outcome", "RunSpec", "train"]
+"""One run: the loop, what ends it, checkpoints, devices; and the process that trains for a worker."""

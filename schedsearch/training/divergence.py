@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 FAR_ABOVE = 10.0
 SHARE_OF_HORIZON = 0.25
@@ -49,3 +51,11 @@ class DivergenceWatch:
             f"From update {first} the training loss stayed above {FAR_ABOVE:g} times its start of "
             f"{self.initial_loss:.4g} for {self._above} updates.",
         )
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, as plain values."""
+        return {"initial_loss": self.initial_loss, "update": self._update, "above": self._above}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Remember what another watch of the same horizon did."""
+        self.initial_loss, self._update, self._above = state["initial_loss"], state["update"], state["above"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +13,8 @@ from schedsearch.errors import InvalidTask
 from schedsearch.task import Task
 from schedsearch.task.randomness import kept, order_generator
 from schedsearch.task.splits import Batch, Tensors
-from schedsearch.task.tensors import evaluation_batches, examples_in, training_batches
+from schedsearch.task.stream import BatchStream
+from schedsearch.task.tensors import evaluation_batches, examples_in
 
 
 class Trainer:
@@ -32,9 +32,7 @@ class Trainer:
         self.updates_done = 0
         self._ratios = _lr_ratios(self.optimizer)
         self._splits = task.splits_on(device)
-        self._batches: Iterator[Batch] = training_batches(
-            self._splits.train, task.batch_size, order_generator(seed), device
-        )
+        self._batches = BatchStream(self._splits.train, task.batch_size, order_generator(seed), device)
         self.optimizer.register_step_post_hook(self._count)
         self.model.train()
 
@@ -56,9 +54,23 @@ class Trainer:
 
     def peek(self) -> Batch:
         """The batch of the next update, which still gets it."""
-        batch = next(self._batches)
-        self._batches = chain([batch], self._batches)
-        return batch
+        return self._batches.peek()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next update depends on, but for the general generators: plain values and tensors."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "updates_done": self.updates_done,
+            "batches": self._batches.position(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on where another trainer of the same task and seed was."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.updates_done = state["updates_done"]
+        self._batches.seek(state["batches"])
 
     def evaluate(self, split: Tensors | Iterable[Batch] | None = None) -> dict[str, float]:
         """Loss and metrics on a split (validation by default): means over its examples, in evaluation mode.

@@ -1,7 +1,8 @@
 """`python -m schedsearch.workers`: what `launch` starts once for each worker, and with `--plan` once for the planner.
 
-The storage URL comes by environment. With `--rehearse` it tries the task first, before anything but torch is imported,
-writes what it found, and waits for one line on stdin that names the study; without that line it ends.
+The storage URL comes by environment. With `--rehearse` it starts a process that trains, lets it try the task before
+anything else is imported here, writes what it found, and waits for one line on stdin that names the study; without that
+line it ends.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schedsearch.errors import InvalidTask, SchedsearchError
+from schedsearch.workers.safety import Safety
 
 if TYPE_CHECKING:
-    from schedsearch.task import Task
+    from collections.abc import Mapping
+
+    from schedsearch.workers.process import TrainingProcess
 
 PATIENCE_S = 10.0  # of workers beside a planner: so long idle, they plan themselves
 
@@ -31,6 +35,7 @@ def main() -> int:
     parser.add_argument("--rehearse", metavar="TASK")
     parser.add_argument("--options", type=json.loads, default={})
     parser.add_argument("--facts", type=Path)
+    parser.add_argument("--safety", type=lambda text: Safety(**json.loads(text)), default=Safety())
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -49,30 +54,42 @@ def _plan(given: argparse.Namespace) -> int:
     return 0
 
 
-def _serve(given: argparse.Namespace, task: Task | None) -> int:
+def _serve(given: argparse.Namespace, training: TrainingProcess | None) -> int:
     from schedsearch.workers.loop import WorkerOptions
     from schedsearch.workers.serve import serve
 
-    options = WorkerOptions(given.study, given.device, given.threads, plans_after_s=PATIENCE_S)
-    serve(os.environ["SCHEDSEARCH_STORAGE"], options, task)
+    options = WorkerOptions(given.study, given.device, given.threads, plans_after_s=PATIENCE_S, safety=given.safety)
+    serve(os.environ["SCHEDSEARCH_STORAGE"], options, training)
     return 0
 
 
 def _rehearse_and_serve(given: argparse.Namespace) -> int:
-    from schedsearch.workers.rehearsal import rehearse
+    from schedsearch.workers.process import TrainingProcess
 
-    task = rehearse(given.rehearse, given.options, given.threads, given.facts)
-    import schedsearch.workers.serve  # noqa: F401 - while launch writes the study
+    training = TrainingProcess(given.threads, given.safety.stall_timeout_s)
+    training.rehearse(given.rehearse, given.options)
+    import schedsearch.workers.serve  # noqa: F401 - while the task is tried
 
+    try:
+        found, exit_code = training.facts(), 0
+    except InvalidTask as error:
+        found, exit_code = {"fault": str(error)}, error.exit_code
+    _write(given.facts, found)
     orders = sys.stdin.readline()
-    if not orders:
-        return 0
-    if task is None:
-        return InvalidTask.exit_code
+    if not orders or exit_code:
+        training.kill()
+        return exit_code if orders else 0
     told = json.loads(orders)
     given.study, given.device = told["study"], told["device"]
     _log_to(Path(told["log"]))
-    return _serve(given, task)
+    return _serve(given, training)
+
+
+def _write(answer: Path, found: Mapping[str, Any]) -> None:
+    """Whole or not at all: it is read as soon as it is there."""
+    unfinished = answer.with_suffix(".part")
+    unfinished.write_text(json.dumps(found))
+    unfinished.replace(answer)
 
 
 def _log_to(path: Path) -> None:

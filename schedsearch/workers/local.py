@@ -13,13 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from schedsearch.errors import InvalidTask
 from schedsearch.task.facts import TaskFacts
+from schedsearch.workers.safety import Safety
 
 RESTARTS = 3
 GRACE_S = 10.0
@@ -80,11 +81,12 @@ class LocalWorkers:
 
     `rehearse` starts them before there is a study: each loads and tries the task (the seconds that importing torch
     takes) and waits. `facts` tells what the first has found, and `start` lets them serve. Each writes its own log; the
-    storage URL travels by environment.
+    storage URL travels by environment. safety: of their runs.
     """
 
-    def __init__(self, storage: str) -> None:
+    def __init__(self, storage: str, safety: Safety | None = None) -> None:
         self._storage = storage
+        self._safety = json.dumps(asdict(safety or Safety()))
         self._study: str | None = None
         self._children: list[_Child] = []
         self._planner = _Child(Post("cpu", 1), Path())
@@ -161,7 +163,7 @@ class LocalWorkers:
         self._spawn(child, ["--plan", self._planner_id, "--study", str(self._study)])
 
     def _spawn(self, child: _Child, arguments: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
-        command = [sys.executable, "-m", "schedsearch.workers", *arguments]
+        command = [sys.executable, "-m", "schedsearch.workers", "--safety", self._safety, *arguments]
         threads = {}
         if child.post.threads is not None:
             command += ["--threads", str(child.post.threads)]

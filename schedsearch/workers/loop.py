@@ -9,20 +9,29 @@ import signal
 import socket
 import threading
 import time
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from schedsearch.errors import LeaseLost, RunInterrupted
-from schedsearch.store import Claim, MeasurementRow, RunResult, RunState, Store, Study, StudyState
+from schedsearch.errors import InvalidTask, LeaseLost
+from schedsearch.store import (
+    Claim,
+    Failure,
+    MeasurementRow,
+    Phase,
+    RunResult,
+    RunState,
+    Store,
+    Study,
+    StudyState,
+)
+from schedsearch.training.wire import Answer, Order
 from schedsearch.workers.heartbeat import Heartbeat
+from schedsearch.workers.process import TrainingProcess
+from schedsearch.workers.safety import Safety
 
 if TYPE_CHECKING:
-    from schedsearch.task import Task
-    from schedsearch.training import Measurement, Outcome
     from schedsearch.workers.planner import Planner
 
 logger = logging.getLogger(__name__)
@@ -31,6 +40,15 @@ LEASE_S = 30.0
 SHORTEST_WAIT_S = 0.02
 WAIT_GROWTH = 1.25
 LONGEST_WAIT_S = 1.0
+RESULTS = {"completed": RunState.COMPLETED, "diverged": RunState.DIVERGED}
+TRIES = {
+    Failure.ERROR: 1,  # the same code on the same seed raises again
+    Failure.EXIT: 1,
+    Failure.MEMORY: 2,  # a neighbour may have taken it
+    Failure.STALL: 2,
+    Failure.CRASH: 3,
+    Failure.LOST: 3,
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class WorkerOptions:
 
     threads: torch threads of this worker (cores divided by workers); None leaves torch's own choice.
     plans_after_s: how long it has had nothing to train before it plans itself; longer where a planner is at work.
+    safety: checkpoints, and when a run is taken to hang.
     """
 
     study: str | None
@@ -46,6 +65,7 @@ class WorkerOptions:
     threads: int | None = None
     lease_s: float = LEASE_S
     plans_after_s: float = 0.0
+    safety: Safety = field(default_factory=Safety)
 
 
 def new_worker_id() -> str:
@@ -64,27 +84,40 @@ def set_on_signals(stopping: threading.Event) -> None:
 
 
 class Worker:
-    """One process on one device. `run()` returns when its study has ended or a signal asked it to stop."""
+    """One process on one device. `run()` returns when its study has ended or a signal asked it to stop.
 
-    def __init__(self, store: Store, options: WorkerOptions) -> None:
+    The task is trained in a process of its own; `training` is one that has loaded the task already.
+    """
+
+    def __init__(self, store: Store, options: WorkerOptions, training: TrainingProcess | None = None) -> None:
         self._store = store
         self._options = options
         self._id = new_worker_id()
         self._stopping = threading.Event()
+        self._hurried = threading.Event()
         self._planners: dict[int, Planner] = {}
-        self._tasks: dict[int, Task] = {}
+        self._studies: dict[int, Study] = {}
+        self._training = training or TrainingProcess(options.threads, options.safety.stall_timeout_s)
         self._busy_at = 0.0
 
-    def adopt(self, study: str, task: Task) -> None:
-        """Train this study with a task that is loaded already."""
-        self._tasks[self._store.study(study).id] = task
-
     def stop_on_signals(self) -> None:
-        """SIGTERM and SIGINT end the run in hand within one update, give its lease back and end the worker."""
-        set_on_signals(self._stopping)
+        """SIGTERM and SIGINT end the run in hand after its update and a checkpoint, give its lease back and end the
+        worker; a second signal does not wait for the run."""
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            (self._hurried if self._stopping.is_set() else self._stopping).set()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
 
     def run(self) -> None:
         """Serve until the study ends or a signal comes."""
+        try:
+            self._serve()
+        finally:
+            self._training.kill()
+
+    def _serve(self) -> None:
         wait_s = SHORTEST_WAIT_S
         self._busy_at = time.monotonic()
         while not self._stopping.is_set():
@@ -133,81 +166,54 @@ class Worker:
             self._planners[study.id] = Planner(self._store, study, self._id)
         return self._planners[study.id]
 
-    def _task(self, study_id: int) -> Task:
-        if study_id not in self._tasks:
-            import torch
-
-            from schedsearch.task import load_task
-
-            if self._options.threads is not None:
-                torch.set_num_threads(self._options.threads)
-            study = next(one for one in self._store.studies() if one.id == study_id)
-            self._tasks[study_id] = load_task(study.task, study.task_options)
-        return self._tasks[study_id]
+    def _study(self, study_id: int) -> Study:
+        if study_id not in self._studies:
+            self._studies[study_id] = next(one for one in self._store.studies() if one.id == study_id)
+        return self._studies[study_id]
 
     def _train(self, claim: Claim) -> None:
+        started = time.monotonic()
         try:
             with Heartbeat(self._store, claim, self._options.lease_s) as heartbeat:
-                result = self._result(claim, heartbeat)
-            self._store.finish(claim, result, heartbeat.take())
-        except RunInterrupted:
-            self._give_back(claim)
+                answer = self._training.train(
+                    self._order(claim),
+                    lambda rows: heartbeat.record([MeasurementRow(**one) for one in rows]),
+                    lambda: self._stopping.is_set() or heartbeat.lost.is_set(),
+                    self._hurried.is_set,
+                )
+            self._conclude(claim, answer, heartbeat.take(), time.monotonic() - started)
         except LeaseLost:
             logger.warning("run %s: the lease was lost; somebody else trains it now", claim.run_id)
 
-    def _give_back(self, claim: Claim) -> None:
-        try:
+    def _order(self, claim: Claim) -> Order:
+        study, safety = self._study(claim.study_id), self._options.safety
+        return Order(
+            task=study.task,
+            task_options=study.task_options,
+            task_fingerprint=study.task_fingerprint,
+            schedule=claim.candidate.schedule.to_dict(),
+            seed=claim.seed,
+            total_updates=claim.total_updates,
+            device=self._options.device,
+            with_test=claim.phase is Phase.CONFIRM,
+            attempt=claim.attempt,
+            checkpoints=safety.checkpoints,
+            checkpoint_every_s=safety.checkpoint_every_s,
+        )
+
+    def _conclude(self, claim: Claim, answer: Answer, rows: Sequence[MeasurementRow], spent_s: float) -> None:
+        """Hand the run's end to the store: its result, a lost attempt, or the run itself."""
+        if answer.kind in ("interrupted", "refused"):
             self._store.release(claim)
-        except LeaseLost:
-            logger.warning("run %s: the lease was lost before it could be given back", claim.run_id)
-
-    def _result(self, claim: Claim, heartbeat: Heartbeat) -> RunResult:
-        from schedsearch.store import Phase
-        from schedsearch.training import RunSpec, train
-
-        started = time.monotonic()
-        try:
-            spec = RunSpec(
-                schedule=claim.candidate.schedule,
-                seed=claim.seed,
-                total_updates=claim.total_updates,
-                device=self._options.device,
-                with_test=claim.phase is Phase.CONFIRM,
+            if answer.kind == "refused":
+                raise InvalidTask(str(answer.reason))
+        elif answer.kind in RESULTS:
+            self._store.finish(claim, RunResult(RESULTS[answer.kind], reason=answer.reason, **answer.values), rows)
+        else:
+            logger.error("run %s: %s", claim.run_id, answer.reason)
+            failure = Failure(answer.kind)
+            failed = RunResult(
+                RunState.FAILED, reason=answer.reason, failure=failure, log_tail=answer.log, duration_s=spent_s
             )
-            outcome = train(
-                self._task(claim.study_id),
-                spec,
-                lambda measurements: heartbeat.record([_row(one) for one in measurements]),
-                lambda: self._stopping.is_set() or heartbeat.lost.is_set(),
-            )
-        except RunInterrupted:
-            raise
-        except Exception as error:  # the user's code: whatever it raises is the result of this run, not of the worker
-            logger.exception("run %s: the task failed", claim.run_id)
-            return RunResult(state=RunState.FAILED, reason=_where(error), duration_s=time.monotonic() - started)
-        return _from_outcome(outcome)
+            self._store.fail(claim, failed, rows, TRIES[failure])
 
-
-def _row(one: Measurement) -> MeasurementRow:
-    return MeasurementRow(
-        update=one.update, lr=one.lr, train_loss=one.train_loss, val_loss=one.val_loss, metrics=one.metrics
-    )
-
-
-def _from_outcome(outcome: Outcome) -> RunResult:
-    return RunResult(
-        state=RunState.COMPLETED if outcome.status == "completed" else RunState.DIVERGED,
-        score=outcome.score,
-        test_score=outcome.test_score,
-        updates_done=outcome.updates_done,
-        initial_loss=outcome.initial_loss,
-        diverged_at=outcome.diverged_at,
-        reason=outcome.reason,
-        duration_s=outcome.duration_s,
-    )
-
-
-def _where(error: BaseException) -> str:
-    """The exception and the line that raised it, as one sentence for the store."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 from schedsearch.store import Store
 from schedsearch.workers.loop import Worker, WorkerOptions, set_on_signals
-
-if TYPE_CHECKING:
-    from schedsearch.task import Task
+from schedsearch.workers.process import TrainingProcess
 
 
-def serve(storage: str, options: WorkerOptions, task: Task | None = None) -> None:
-    """Serve until the study ends, or a signal comes. task: this study's, if it is loaded already."""
+def serve(storage: str, options: WorkerOptions, training: TrainingProcess | None = None) -> None:
+    """Serve until the study ends, or a signal comes. training: a process that has loaded this study's task already."""
     with Store.open(storage) as store:
-        worker = Worker(store, options)
-        if options.study is not None and task is not None:
-            worker.adopt(options.study, task)
+        worker = Worker(store, options, training)
         worker.stop_on_signals()
         worker.run()
 

@@ -2,13 +2,14 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from store_cases import UPDATES, baseline, completed, make_study, queue_runs, row, searched, take, verdict_of
 from store_databases import query
 
 from schedsearch.errors import LeaseLost, StoreError
-from schedsearch.store import Claim, NewRun, Phase, RunResult, RunState, Store, StudyState
+from schedsearch.store import Claim, Failure, NewRun, Phase, RunResult, RunState, Store, StudyState
 
 EXPIRED_S = -1.0
 
@@ -73,15 +74,61 @@ def test_a_run_that_kills_its_workers_is_given_up_after_three(store: Store, stud
     queue_runs(store, study_id, 1)
     for attempt in (1, 2, 3):
         run = store.runs(study_id)[0]
-        assert (run.state, run.reason, run.finished_at) == (
-            (RunState.WAITING, None, None) if attempt == 1 else (RunState.RUNNING, None, None)
-        )
+        assert run.state is (RunState.WAITING if attempt == 1 else RunState.RUNNING)
+        assert run.finished_at is None
+        assert run.failure is (Failure.LOST if attempt == 3 else None)
         assert take(store, lease_s=EXPIRED_S).attempt == attempt
     assert store.claim("worker-4", lease_s=60.0, device="cpu") is None
     run = store.runs(study_id)[0]
     assert run.state is RunState.FAILED
     assert run.reason == "The worker died or went silent 3 times while it trained this run."
+    assert run.failure is Failure.LOST
     assert run.finished_at is not None
+
+
+def crashed(failure: Failure = Failure.CRASH) -> RunResult:
+    return RunResult(RunState.FAILED, reason="It ended by SIGSEGV.", failure=failure, log_tail="a line\nanother")
+
+
+def test_an_attempt_that_failed_is_tried_again_and_counted(store: Store, study_id: int) -> None:
+    queue_runs(store, study_id, 1)
+    for attempt in (1, 2):
+        claim = take(store)
+        store.fail(claim, crashed(), [row(9)], 3)
+        store.fail(claim, crashed(), [row(9)], 3)
+        waiting = store.runs(study_id)[0]
+        assert (waiting.state, waiting.attempt, waiting.worker_id) == (RunState.WAITING, attempt, None)
+        assert (waiting.failure, waiting.reason) == (Failure.CRASH, "It ended by SIGSEGV.")
+        assert waiting.log_tail == "a line\nanother"
+        assert store.measurements(waiting.id) == []
+        with pytest.raises(LeaseLost):
+            store.finish(claim, completed(0.125), [row(99)])
+    store.fail(take(store), crashed(), [row(9)], 3)
+    failed = store.runs(study_id)[0]
+    assert (failed.state, failed.attempt, failed.failure) == (RunState.FAILED, 3, Failure.CRASH)
+    assert len(store.measurements(failed.id)) == 1
+
+
+def test_a_result_after_failed_attempts_is_like_any_other(store: Store, study_id: int) -> None:
+    queue_runs(store, study_id, 1)
+    store.fail(take(store), crashed(Failure.MEMORY), [], 2)
+    claim = take(store)
+    store.finish(claim, replace(completed(0.25), peak_memory_bytes=5_000_000_000), [row(9)])
+    done = store.runs(study_id)[0]
+    assert (done.state, done.score, done.failure, done.reason, done.log_tail) == (
+        RunState.COMPLETED, 0.25, None, None, None
+    )  # fmt: skip
+    assert done.peak_memory_bytes == 5_000_000_000
+
+
+def test_lost_leases_and_failed_attempts_count_together(store: Store, study_id: int) -> None:
+    queue_runs(store, study_id, 1)
+    take(store, lease_s=EXPIRED_S)
+    store.fail(take(store), crashed(), [], 2)
+    assert store.runs(study_id)[0].state is RunState.FAILED
+    assert store.retry_failed(study_id) == 1
+    again = store.runs(study_id)[0]
+    assert (again.state, again.failure, again.log_tail) == (RunState.WAITING, None, None)
 
 
 def test_a_run_given_back_after_losses_keeps_its_losses(store: Store, study_id: int) -> None:

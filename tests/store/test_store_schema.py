@@ -84,7 +84,7 @@ def test_an_upgrade_that_was_killed_half_way_can_be_done_again(empty: str) -> No
 def test_an_older_schema_is_refused_with_the_command(empty: str) -> None:
     Store.open(empty).close()
     query(empty, f"update {VERSION_TABLE} set version_num = '0000'")
-    with pytest.raises(SchemaMismatch, match=r"has schema 0000, .* needs 0002: run `schedsearch db upgrade`\."):
+    with pytest.raises(SchemaMismatch, match=r"has schema 0000, .* needs 0003: run `schedsearch db upgrade`\."):
         Store.open(empty)
     assert check(empty) == SchemaStatus("0000", HEAD, fits=False)
 
@@ -93,7 +93,7 @@ def test_a_newer_schema_is_refused_and_never_changed(empty: str) -> None:
     Store.open(empty).close()
     query(empty, f"update {VERSION_TABLE} set version_num = '9999'")
     for attempt in (Store.open, upgrade):
-        with pytest.raises(SchemaMismatch, match=r"schema 9999, newer than .* 0002: install the newer schedsearch\."):
+        with pytest.raises(SchemaMismatch, match=r"schema 9999, newer than .* 0003: install the newer schedsearch\."):
             attempt(empty)
     assert check(empty) == SchemaStatus("9999", HEAD, fits=False)
 

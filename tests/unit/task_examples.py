@@ -5,7 +5,7 @@ from torch import nn
 
 from schedsearch.schedule import Constant, Schedule
 from schedsearch.task import Splits, Task, option
-from schedsearch.training import RunSpec
+from schedsearch.training.spec import RunSpec
 
 TOTAL = 40
 

@@ -10,7 +10,7 @@ from schedsearch.schedule import Cosine
 from schedsearch.task import load_task
 from schedsearch.task.builtin import charlm
 from schedsearch.task.builtin.data import cut
-from schedsearch.training import train
+from schedsearch.training.loop import train
 
 SIZES = {"digits": (989, 449, 359), "mnist5k": (3000, 1000, 1000), "mnist1d": (3200, 800, 1000)}
 SHAPES = {"digits": (64,), "mnist5k": (1, 28, 28), "mnist1d": (1, 40)}

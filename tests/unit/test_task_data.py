@@ -8,12 +8,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from schedsearch.errors import InvalidTask
 from schedsearch.task import Splits
 from schedsearch.task.randomness import kept, order_generator, seeded
+from schedsearch.task.stream import BatchStream
 from schedsearch.task.tensors import (
     EVALUATION_BATCH,
     evaluation_batches,
     examples_in,
     to_device,
-    training_batches,
     updates_per_epoch,
 )
 
@@ -43,7 +43,7 @@ def take(batches, count):
 
 
 def test_an_epoch_is_every_full_batch_of_a_permutation():
-    drawn = take(training_batches(numbers(10), 3, order_generator(1), CPU), 6)
+    drawn = take(BatchStream(numbers(10), 3, order_generator(1), CPU), 6)
     assert updates_per_epoch(numbers(10), 3) == 3
     first, second = torch.cat([one[0] for one in drawn[:3]]), torch.cat([one[0] for one in drawn[3:]])
     assert len(set(first.tolist())) == len(set(second.tolist())) == 9
@@ -53,10 +53,10 @@ def test_an_epoch_is_every_full_batch_of_a_permutation():
 def test_the_seed_decides_the_order_and_rows_stay_together():
     x, y = torch.arange(20), 10 * torch.arange(20)
     orders = {
-        seed: [one.tolist() for one, _ in take(training_batches((x, y), 5, order_generator(seed), CPU), 4)]
+        seed: [one.tolist() for one, _ in take(BatchStream((x, y), 5, order_generator(seed), CPU), 4)]
         for seed in (1, 2)
     }
-    again = take(training_batches((x, y), 5, order_generator(1), CPU), 4)
+    again = take(BatchStream((x, y), 5, order_generator(1), CPU), 4)
     assert [one.tolist() for one, _ in again] == orders[1] != orders[2]
     assert all((10 * a == b).all() for a, b in again)
 
@@ -69,7 +69,7 @@ def test_evaluation_sees_every_example_once_in_order():
 
 def test_an_iterable_of_batches_is_walked_again_and_again():
     given = [(torch.ones(2), 1), (torch.zeros(2), 2)]
-    found = [one[1] for one in take(training_batches(given, 64, order_generator(0), CPU), 5)]
+    found = [one[1] for one in take(BatchStream(given, 64, order_generator(0), CPU), 5)]
     assert found == [1, 2, 1, 2, 1]
     assert updates_per_epoch(given, 64) == 2
 
@@ -79,7 +79,7 @@ def test_a_shuffling_loader_follows_the_runs_seed():
 
     def order(seed):
         with seeded(seed, CPU):
-            return [one[0].tolist() for one in take(training_batches(loader, 4, order_generator(seed), CPU), 6)]
+            return [one[0].tolist() for one in take(BatchStream(loader, 4, order_generator(seed), CPU), 6)]
 
     assert order(3) == order(3) != order(4)
 
@@ -127,7 +127,7 @@ def test_an_iterable_that_turns_out_empty_ends_instead_of_hanging():
             return 3
 
     with pytest.raises(InvalidTask, match="The training data is empty"):
-        next(training_batches(Liar(), 4, order_generator(0), CPU))
+        next(BatchStream(Liar(), 4, order_generator(0), CPU))
 
 
 def test_batches_of_any_shape_are_moved_and_counted():

@@ -10,7 +10,7 @@ from task_examples import never, spec
 
 from schedsearch.schedule import Linear
 from schedsearch.task import Task, load_task
-from schedsearch.training import train
+from schedsearch.training.loop import train
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tabular_task.py"
 

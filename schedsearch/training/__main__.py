@@ -1,0 +1,195 @@
+"""`python -m schedsearch.training`: the process that trains for a worker, one run after another.
+
+It reads orders from stdin and answers on what was its stdout (`training/wire.py`); whatever the task prints goes to
+stderr. It ends with its worker: as soon as stdin is closed, whatever the task is doing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any
+
+from schedsearch.training import wire
+
+if TYPE_CHECKING:
+    from schedsearch.task import Task
+    from schedsearch.training.checkpoints import Checkpoints
+    from schedsearch.training.spec import Measurement, Outcome
+
+PROGRESS_EVERY_S = 1.0
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    worker = os.getppid()
+    orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
+        os.dup2(nothing.fileno(), 0)
+    for one in (signal.SIGINT, signal.SIGTERM):  # the worker decides what they mean
+        signal.signal(one, lambda signum, frame: None)
+    _die_with(worker)
+    Trainee(answers).serve(orders)
+
+
+def _die_with(worker: int) -> None:
+    """On Linux the kernel ends this process with its worker, even while the task holds the interpreter's lock."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != worker:
+        os._exit(1)
+
+
+class Trainee:
+    """Carries out orders in the main thread, while another thread listens for `stop` and for the end of the worker."""
+
+    def __init__(self, answers: IO[bytes]) -> None:
+        self._answers = answers
+        self._orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._tasks: dict[str, Task] = {}
+        self._fingerprints: dict[str, str] = {}
+
+    def serve(self, orders: IO[bytes]) -> None:
+        threading.Thread(target=self._listen, args=(orders,), daemon=True).start()
+        while True:
+            order = self._orders.get()
+            if order.pop("kind") == "rehearse":
+                self._rehearse(**order)
+            else:
+                self._train(wire.Order(**order))
+
+    def _listen(self, orders: IO[bytes]) -> None:
+        for line in orders:
+            order = wire.read(line)
+            if order["kind"] == "stop":
+                self._stopping.set()
+            else:
+                self._stopping.clear()
+                self._orders.put(order)
+        os._exit(0)
+
+    def _rehearse(self, task: str, task_options: Mapping[str, Any]) -> None:
+        """Load the task, try it, and say what was found or what is wrong."""
+        from schedsearch.errors import SchedsearchError
+        from schedsearch.training.preflight import examine
+
+        try:
+            found = examine(self._task(task, task_options), task)
+        except SchedsearchError as error:
+            wire.send(self._answers, "fault", text=str(error))
+        else:
+            self._fingerprints[_key(task, task_options)] = found.fingerprint
+            wire.send(self._answers, "facts", facts=asdict(found))
+
+    def _task(self, reference: str, options: Mapping[str, Any]) -> Task:
+        from schedsearch.task import load_task
+
+        key = _key(reference, options)
+        if key not in self._tasks:
+            self._tasks[key] = load_task(reference, options)
+        return self._tasks[key]
+
+    def _fingerprint(self, reference: str, options: Mapping[str, Any]) -> str:
+        key = _key(reference, options)
+        if key not in self._fingerprints:
+            self._fingerprints[key] = self._task(reference, options).fingerprint()
+        return self._fingerprints[key]
+
+    def _train(self, order: wire.Order) -> None:
+        started = time.monotonic()
+        try:
+            answer = self._answer(order)
+        except SystemExit as error:  # argparse and sys.exit in the task's code
+            answer = wire.Answer("exit", f"The task ended its process with sys.exit({error.code!r}).")
+        except Exception as error:  # whatever the task's code raises is how this run ended
+            answer = self._failure(error)
+        values = {"duration_s": time.monotonic() - started, **answer.values}
+        wire.send(self._answers, "ended", answer={**asdict(answer), "values": values})
+
+    def _answer(self, order: wire.Order) -> wire.Answer:
+        from schedsearch.errors import RunInterrupted
+        from schedsearch.schedule import Schedule
+        from schedsearch.training.loop import train
+        from schedsearch.training.memory import MemoryWatch
+        from schedsearch.training.spec import RunSpec
+
+        schedule = Schedule.from_dict(order.schedule)
+        spec = RunSpec(schedule, order.seed, order.total_updates, order.device, order.with_test)
+        task = self._task(order.task, order.task_options)
+        if self._fingerprint(order.task, order.task_options) != order.task_fingerprint:
+            return wire.Answer("refused", f"The task {order.task!r} is another one here than when the study began.")
+        memory = MemoryWatch(order.device)
+        try:
+            outcome = train(task, spec, self._record, self._polled(), _checkpoints(order))
+        except RunInterrupted as error:
+            return wire.Answer("interrupted", str(error))
+        return wire.Answer(outcome.status, outcome.reason, {**_numbers(outcome), "peak_memory_bytes": memory.peak()})
+
+    def _record(self, measurements: Sequence[Measurement]) -> None:
+        wire.send(self._answers, "measured", rows=[asdict(one) for one in measurements])
+
+    def _polled(self) -> Callable[[], bool]:
+        """Asked before every update: whether to stop; once a second it tells the worker how far the run is."""
+        told_at = time.monotonic()
+
+        def should_stop() -> bool:
+            nonlocal told_at
+            if time.monotonic() - told_at > PROGRESS_EVERY_S:
+                told_at = time.monotonic()
+                wire.send(self._answers, "progress")
+            return self._stopping.is_set()
+
+        return should_stop
+
+    def _failure(self, error: Exception) -> wire.Answer:
+        import traceback
+
+        from schedsearch.errors import SchedsearchError
+        from schedsearch.task.loading import told
+        from schedsearch.training.memory import is_out_of_memory
+
+        traceback.print_exception(error)
+        sys.stderr.flush()
+        if is_out_of_memory(error):
+            return wire.Answer("memory", told(error))
+        return wire.Answer("error", str(error) if isinstance(error, SchedsearchError) else told(error))
+
+
+def _key(reference: str, options: Mapping[str, Any]) -> str:
+    return json.dumps([reference, dict(options)], sort_keys=True)
+
+
+def _checkpoints(order: wire.Order) -> Checkpoints | None:
+    if order.checkpoints is None:
+        return None
+    import schedsearch
+    from schedsearch.training.checkpoints import Checkpoints, open_place, training_key
+
+    key = training_key(
+        task=order.task_fingerprint,
+        schedule=dict(order.schedule),
+        seed=order.seed,
+        total_updates=order.total_updates,
+        device=order.device.partition(":")[0],
+        version=schedsearch.__version__,
+    )
+    return Checkpoints(open_place(order.checkpoints), key, order.attempt, order.checkpoint_every_s)
+
+
+def _numbers(outcome: Outcome) -> dict[str, Any]:
+    values = asdict(outcome)
+    return {name: value for name, value in values.items() if name not in ("status", "reason")}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What guards a run against what may happen to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STALL_TIMEOUT_S = 900.0
+CHECKPOINT_EVERY_S = 60.0
+FOLDER = "schedsearch-checkpoints"
+
+
+@dataclass(frozen=True)
+class Safety:
+    """stall_timeout_s: so long without an update, an evaluation or a printed line, and a run is taken to hang.
+    checkpoints: a folder or an fsspec URL that all workers see, None for none. checkpoint_every_s: seconds of training
+    between two of them."""
+
+    stall_timeout_s: float = STALL_TIMEOUT_S
+    checkpoints: str | None = None
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
+
+
+def checkpoint_place(given: str | None, storage: str) -> str | None:
+    """What `--checkpoints` means: a folder or URL, nowhere for "none", else a folder of the default's name beside the
+    file of an SQLite store or in the current folder (then only the workers of this machine see it)."""
+    if given == "none":
+        return None
+    if given is not None:
+        return given if "://" in given else str(Path(given).absolute())
+    kind, _, path = storage.partition(":///")
+    return str((Path(path).parent if kind.startswith("sqlite") else Path()).absolute() / FOLDER)
