@@ -168,14 +168,20 @@ def cli() -> None:
 )
 @safety_options
 @click.option("--resume", metavar="STUDY", help="Go on with a stopped study.")
+@click.option("--detach", is_flag=True, help="Only try the task and write the study; `schedsearch worker` trains it.")
 @json_option
 @click.pass_context
-def launch(context: click.Context, /, study_file: Path | None, as_json: bool, **given: Any) -> None:
+def launch(context: click.Context, /, study_file: Path | None, as_json: bool, detach: bool, **given: Any) -> None:
     """Search for a schedule and verify it: noise, search, race, confirmation, verdict."""
+    from schedsearch.commands.launch import detach as write
     from schedsearch.commands.launch import launch as run
     from schedsearch.commands.live import LiveView
 
     options = _launch_options(context, study_file, given)
+    if detach:
+        name = write(options)
+        click.echo(json.dumps({"study": name}) if as_json else f"{name}\nTrain it with: schedsearch worker {name}")
+        return
     with LiveView(quiet=as_json) as view:
         done = run(options, view.show)
     from schedsearch.commands.results import final_words, result_values
@@ -210,6 +216,26 @@ def _refuse_with_resume(stated: set[str]) -> None:
     if fixed:
         named = ", ".join(f"`{one}`" for one in fixed)
         raise InvalidInput(f"`resume` goes on with a study as it was launched, so that {named} cannot be given too.")
+
+
+@cli.command()
+@click.argument("study")
+@storage_option
+def stop(study: str, storage: str) -> None:
+    """Stop a study, whoever trains it; what is trained and begun is kept."""
+    from schedsearch.commands.control import stop as run
+
+    click.echo(run(storage, study))
+
+
+@cli.command()
+@click.argument("study")
+@storage_option
+def resume(study: str, storage: str) -> None:
+    """Let workers serve a stopped study again (`launch --resume` also starts workers here)."""
+    from schedsearch.commands.control import resume as run
+
+    click.echo(run(storage, study))
 
 
 @cli.command()

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from schedsearch.errors import InvalidInput
 from schedsearch.workers.local import LocalWorkers, expected_posts
 
 if TYPE_CHECKING:
@@ -32,3 +33,17 @@ def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launche
 
         study, devices = prepare(options, workers) if options.resume is None else reopen(options, workers)
         return run(options, study, devices, workers, watch)
+
+
+def detach(options: LaunchOptions) -> str:
+    """Try the task on this machine and write the study for workers anywhere to train; returns its name.
+
+    Raises as `launch` does, and InvalidInput with `resume`.
+    """
+    if options.resume is not None:
+        raise InvalidInput("`detach` writes a new study; for one that is stopped there is `schedsearch resume`.")
+    with LocalWorkers(options.storage, options.safety) as workers:
+        workers.rehearse(str(options.task), options.all_task_options, expected_posts(options.devices, 1, 1))
+        from schedsearch.commands.preparation import prepare
+
+        return prepare(options, workers)[0].name

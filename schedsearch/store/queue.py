@@ -123,10 +123,12 @@ def _write_if_mine(connection: Connection, claim: Claim, **values: Any) -> None:
         raise LeaseLost(f"Run {claim.run_id} is not held by attempt {claim.attempt} any more.")
 
 
-def renew(connection: Connection, claim: Claim, lease_s: float, updates_done: int | None) -> None:
-    """Prolong the lease, and say how far the run is."""
+def renew(connection: Connection, claim: Claim, lease_s: float, updates_done: int | None) -> bool:
+    """Prolong the lease, and say how far the run is. Returns whether its study is still running."""
     progress = {} if updates_done is None else {"updates_done": updates_done}
     _write_if_mine(connection, claim, lease_expires_at=epoch_now() + lease_s, **progress)
+    state = connection.scalar(select(study.c.state).where(study.c.id == claim.study_id))
+    return bool(state == StudyState.RUNNING.value)
 
 
 def write_measurements(connection: Connection, claim: Claim, rows: Sequence[MeasurementRow]) -> None:

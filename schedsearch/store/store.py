@@ -341,9 +341,10 @@ class Store:
         """
         return self._write(lambda it: queue.claim(it, worker_id, study_id, lease_s, device))
 
-    def renew(self, claim: Claim, lease_s: float, updates_done: int | None = None) -> None:
-        """Hold the run for another `lease_s` seconds from now. Raises LeaseLost."""
-        self._write(lambda it: queue.renew(it, claim, lease_s, updates_done))
+    def renew(self, claim: Claim, lease_s: float, updates_done: int | None = None) -> bool:
+        """Hold the run for another `lease_s` seconds from now. Returns whether its study still runs: of one that was
+        stopped, the run should be given back. Raises LeaseLost."""
+        return self._write(lambda it: queue.renew(it, claim, lease_s, updates_done))
 
     def write_measurements(self, claim: Claim, rows: Sequence[MeasurementRow]) -> None:
         """Add measurements of a run in hand; one of an update that is there already is ignored. Raises LeaseLost."""

@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 class Heartbeat:
     """Context manager around one run. Training only appends to a list; every write happens on this thread.
 
-    `lost` is set once the store says that somebody else holds the run; the training loop looks at it and stops.
+    `lost` is set once the store says that somebody else holds the run, `unwanted` once its study was stopped; whoever
+    trains looks at both and stops.
     A store that cannot be reached is tried again at the next beat, with the measurements kept.
     """
 
@@ -29,6 +30,7 @@ class Heartbeat:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat-run-{claim.run_id}", daemon=True)
         self.lost = threading.Event()
+        self.unwanted = threading.Event()
 
     def __enter__(self) -> Heartbeat:
         self._thread.start()
@@ -64,7 +66,8 @@ class Heartbeat:
                 )
 
     def _renew(self) -> None:
-        self._store.renew(self._claim, self._lease_s)
+        if not self._store.renew(self._claim, self._lease_s):
+            self.unwanted.set()
         taken = self.take()
         try:
             if taken:

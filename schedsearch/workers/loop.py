@@ -178,7 +178,7 @@ class Worker:
                 answer = self._training.train(
                     self._order(claim),
                     lambda rows: heartbeat.record([MeasurementRow(**one) for one in rows]),
-                    lambda: self._stopping.is_set() or heartbeat.lost.is_set(),
+                    lambda: any(one.is_set() for one in (self._stopping, heartbeat.lost, heartbeat.unwanted)),
                     self._hurried.is_set,
                 )
             self._conclude(claim, answer, heartbeat.take(), time.monotonic() - started)
