@@ -80,7 +80,8 @@ join schedsearch_study s on s.id = r.study_id;
 drop view if exists schedsearch_answers;
 
 -- One row a question and answer, at that answer's best candidate. `phase` is 'confirm' where the score is confirmed,
--- intervals are 95 %, `difference` is to the best of the question's other answers.
+-- intervals are 95 %, `difference` is to the best of the question's other answers, `p_permutation` is that difference's
+-- p-value by a sign-flip permutation test over the seeds that both ran.
 create view schedsearch_answers as
 select
     s.name as study,
@@ -95,6 +96,7 @@ select
     a.difference,
     a.diff_low,
     a.diff_high,
+    a.p_permutation,
     a.best_base_lr,
     a.candidate_id,
     c.description,
@@ -102,3 +104,30 @@ select
 from schedsearch_answer a
 join schedsearch_candidate c on c.id = a.candidate_id
 join schedsearch_study s on s.id = a.study_id;
+
+drop view if exists schedsearch_comparisons;
+
+-- One row a pair: a candidate (the recommended one, or the winner of the race) minus another, on the confirmation's fresh
+-- seeds, in the metric's own units, with its 95 % interval. `p_value` is that of the interval's t test, `p_permutation`
+-- that of a sign-flip permutation test over the seeds that both ran.
+create view schedsearch_comparisons as
+select
+    s.name as study,
+    p.candidate_id,
+    case when v.recommended_id = p.candidate_id then 1 else 0 end as is_recommended,
+    c.description,
+    p.against_id,
+    b.label as against_label,
+    b.description as against_description,
+    p.difference,
+    p.ci_low,
+    p.ci_high,
+    p.p_value,
+    p.p_permutation,
+    p.paired,
+    p.seeds
+from schedsearch_comparison p
+join schedsearch_study s on s.id = p.study_id
+join schedsearch_verdict v on v.study_id = p.study_id
+join schedsearch_candidate c on c.id = p.candidate_id
+join schedsearch_candidate b on b.id = p.against_id;

@@ -1,8 +1,6 @@
-"""The first schema: studies, candidates, runs, measurements, verdicts, and the views for analysis."""
+"""The first schema: studies, candidates, runs, measurements, verdicts."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +8,6 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-VIEWS = Path(__file__).resolve().parent.parent / "views.sql"
 EXACT_TEXT = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 INDEXES = {
     "ix_schedsearch_run_state_study_id": ["state", "study_id"],
@@ -26,9 +23,6 @@ def upgrade() -> None:
     for name, columns in INDEXES.items():
         if name not in there:
             op.create_index(name, "schedsearch_run", columns)
-    for statement in VIEWS.read_text(encoding="utf-8").split(";"):
-        if statement.strip():
-            op.execute(sa.text(statement))
 
 
 def _reference(table: str, column: str, to: str) -> sa.ForeignKeyConstraint:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, sqrt
 from statistics import fmean
 
 import numpy as np
 
 from schedsearch.evidence.distributions import student_quantile, student_two_sided
+from schedsearch.evidence.permutation import sign_flip_p
 from schedsearch.evidence.scores import BySeed, covariance, diverged, finite, shared
 
 LEVEL = 0.95
@@ -18,7 +19,10 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a difference with its 95 % interval, in the metric's units; low and high are None below two scores."""
+    """A mean or a difference with its 95 % interval, in the metric's units; low and high are None below two scores.
+
+    p_value: of the t test that the interval belongs to. p_permutation: of a difference, by turning the signs of pairs.
+    """
 
     value: float
     low: float | None
@@ -26,6 +30,7 @@ class Estimate:
     p_value: float | None = None
     paired: bool = False
     seeds: int = 0
+    p_permutation: float | None = None
 
     @property
     def holds_zero(self) -> bool:
@@ -49,15 +54,18 @@ def mean_of(by_seed: BySeed) -> Estimate | None:
 def difference(one: BySeed, other: BySeed, *, use_pairing: bool) -> Estimate | None:
     """mean(one) - mean(other): Student's t over pairs, or Welch's t; None where either diverged on a seed or never ran.
 
-    Pairs are the seeds both ran. Without two of them, or without `use_pairing`, Welch's interval is given.
+    Pairs are the seeds both ran. Without two of them, or without `use_pairing`, Welch's interval is given. The
+    permutation test is of the pairs in any case: it holds whether or not they move together.
     """
     if mean_of(one) is None or mean_of(other) is None:
         return None
     a, b = shared(one, other)
+    gaps = [x - y for x, y in zip(a, b, strict=True)]
     if use_pairing and len(a) > 1:
-        gaps = [x - y for x, y in zip(a, b, strict=True)]
-        return _around(fmean(gaps), _standard_error(gaps), len(gaps) - 1, len(gaps), paired=True)
-    return _welch(finite(one.values()), finite(other.values()))
+        found = _around(fmean(gaps), _standard_error(gaps), len(gaps) - 1, len(gaps), paired=True)
+    else:
+        found = _welch(finite(one.values()), finite(other.values()))
+    return replace(found, p_permutation=sign_flip_p(gaps))
 
 
 def _welch(a: Sequence[float], b: Sequence[float]) -> Estimate:

@@ -23,7 +23,8 @@ class AnswerResult:
 
     difference, diff_low, diff_high: mean of this answer minus mean of the best other answer, in the metric's units
     (None where there is no other, a side diverged, or the phase is not the confirmation). runs: completed runs behind
-    the mean. sentence: on the chosen answer what a person should read; elsewhere empty.
+    the mean. p_permutation: of the difference, by a sign-flip test. sentence: on the chosen answer what a person should
+    read; elsewhere empty.
     """
 
     question: str
@@ -41,6 +42,7 @@ class AnswerResult:
     is_chosen: bool
     is_tie: bool
     sentence: str
+    p_permutation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ def _result(side: Side, others: Sequence[Side], reading: Reading, *, chosen: boo
         is_chosen=chosen,
         is_tie=tie,
         sentence=_sentence(side, best, gap, reading, tie=tie) if chosen else "",
+        p_permutation=None if gap is None else gap.p_permutation,
     )
 
 

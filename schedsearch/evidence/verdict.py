@@ -53,7 +53,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """mean(candidate) - mean(against) in the metric's units; all None where either diverged on a seed."""
+    """mean(candidate) - mean(against) in the metric's units; all None where either diverged on a seed.
+
+    p_value: of the t test of the interval; p_permutation: of the sign-flip test of the pairs.
+    """
 
     candidate_id: int
     against_id: int
@@ -63,6 +66,7 @@ class Comparison:
     p_value: float | None
     paired: bool
     seeds: int
+    p_permutation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -226,5 +230,13 @@ def _comparison(one: Finalist, other: Finalist, reading: Reading) -> Comparison:
         common = len(one.scores.keys() & other.scores.keys())
         return Comparison(one.candidate_id, other.candidate_id, None, None, None, None, False, common)
     return Comparison(
-        one.candidate_id, other.candidate_id, gap.value, gap.low, gap.high, gap.p_value, gap.paired, gap.seeds
+        candidate_id=one.candidate_id,
+        against_id=other.candidate_id,
+        difference=gap.value,
+        ci_low=gap.low,
+        ci_high=gap.high,
+        p_value=gap.p_value,
+        paired=gap.paired,
+        seeds=gap.seeds,
+        p_permutation=gap.p_permutation,
     )

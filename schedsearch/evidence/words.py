@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import floor, isfinite, log10
 
 from schedsearch.evidence.intervals import Estimate
@@ -19,11 +20,19 @@ def decimals_for(error: float | None, value: float) -> int:
 
 
 def with_interval(estimate: Estimate, *, unit: str = "95 % ") -> str:
-    """`1.839 (95 % 1.821 .. 1.857)`; the interval is left out where there is none."""
+    """`1.839 (95 % 1.821 .. 1.857)`, a difference with its permutation test: `0.021 (95 % 0.012 .. 0.030, p 0.031)`;
+    all that is left out where there is no interval."""
     if estimate.low is None or estimate.high is None:
         return number(estimate.value, decimals_for(None, estimate.value))
     places = decimals_for((estimate.high - estimate.low) / 2, estimate.value)
-    return f"{number(estimate.value, places)} ({unit}{number(estimate.low, places)} .. {number(estimate.high, places)})"
+    interval = f"{unit}{number(estimate.low, places)} .. {number(estimate.high, places)}"
+    tested = "" if estimate.p_permutation is None else f", p {p_value(estimate.p_permutation)}"
+    return f"{number(estimate.value, places)} ({interval}{tested})"
+
+
+def p_value(value: float) -> str:
+    """Two digits: `0.031`, `0.00012`, `1`."""
+    return f"{value:.2g}"
 
 
 def number(value: float, places: int) -> str:
@@ -38,7 +47,7 @@ def gain(estimate: Estimate, sign: float) -> Estimate:
         return estimate
     low = None if estimate.high is None else -estimate.high
     high = None if estimate.low is None else -estimate.low
-    return Estimate(-estimate.value, low, high, estimate.p_value, estimate.paired, estimate.seeds)
+    return replace(estimate, value=-estimate.value, low=low, high=high)
 
 
 def improves(sign: float, metric: str) -> str:

@@ -70,15 +70,15 @@ def _answer(one: AnswerFacts) -> list[str]:
     mark = "* " if one.is_chosen else "  "
     if not one.confirmed:
         return [f"  {one.answer}", _with_interval(one.score), "", words.lr(one.base_lr), "not confirmed"]
-    lead = "" if one.lead is None else _with_interval(one.lead)
+    lead = "" if one.lead is None else _with_interval(one.lead, one.p_permutation)
     runs = f"{one.runs} run{'' if one.runs == 1 else 's'}"
     return [f"{mark}{one.answer}", _with_interval(one.score), lead, words.lr(one.base_lr), runs]
 
 
-def _with_interval(interval: Interval) -> str:
+def _with_interval(interval: Interval, p: float | None = None) -> str:
     if interval.value is None:
         return "diverged"
-    return words.with_interval(Estimate(interval.value, interval.low, interval.high))
+    return words.with_interval(Estimate(interval.value, interval.low, interval.high, p_permutation=p))
 
 
 def _importances(found: Importances) -> str:

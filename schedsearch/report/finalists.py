@@ -72,6 +72,7 @@ def _finalist(rows: StudyRows, standing: StandingRow, gain: ComparisonRow | None
         scores=tuple(sorted(own.items())),
         gain=None if gain is None else better_by(gain.difference, gain.ci_low, gain.ci_high, rows.sign),
         gain_is_paired=gain is not None and gain.paired,
+        p_permutation=None if gain is None else gain.p_permutation,
         lrs=thinned_lrs(candidate.schedule, rows.study.total_updates, rows.study.updates_per_epoch),
         learning=_learning(rows, candidate.id),
     )
@@ -150,6 +151,7 @@ def _answer(rows: StudyRows, row: AnswerRow) -> AnswerFacts:
         runs=row.runs,
         confirmed=row.phase == Phase.CONFIRM.value,
         is_chosen=row.is_chosen,
+        p_permutation=row.p_permutation,
     )
 
 

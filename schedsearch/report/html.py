@@ -114,6 +114,7 @@ def _environment(places: views.Places) -> Environment:
         "lr": lambda value: UNKNOWN if value is None else f"{value:.3g}",
         "percent": lambda share: UNKNOWN if share is None else f"{100 * share:.0f} %",
         "percent_one": lambda value: UNKNOWN if value is None else f"{value:.2g} %".replace("-", "−"),
+        "p": lambda value: UNKNOWN if value is None else words.p_value(value),
         "two": lambda value: number(value, 2),
         "thousands": lambda count: f"{count:,}".replace(",", "\u2009"),
         "duration": duration,

@@ -12,7 +12,8 @@ SEARCHED = """
     where s.name = '{study}' and r.phase = 'search' and r.state in ('completed', 'diverged') and c.kind <> 'freeform'
     order by r.finished_at, r.id"""
 ANSWERS = """
-    select answer, best_base_lr, score, ci_low, ci_high, difference, diff_low, diff_high, is_chosen, sentence
+    select answer, best_base_lr, score, ci_low, ci_high, difference, diff_low, diff_high, p_permutation,
+        is_chosen, sentence
     from schedsearch_answers where study = '{study}' and question = '{question}' order by phase, score"""
 CURVES = """
     select candidate_id, seed, update_number, lr, train_loss, val_loss from schedsearch_curves
@@ -42,11 +43,9 @@ QUERIES = {
     join schedsearch_run r on r.candidate_id = t.candidate_id and r.phase = 'confirm'
     join schedsearch_study s on s.id = t.study_id
     where s.name = '{study}' order by t.rank_position, r.seed;
-    select p.against_id, p.difference, p.ci_low, p.ci_high, p.p_value, p.paired
-    from schedsearch_comparison p
-    join schedsearch_verdict v on v.study_id = p.study_id and v.recommended_id = p.candidate_id
-    join schedsearch_study s on s.id = p.study_id
-    where s.name = '{study}' order by p.difference""",
+    select against_id, against_description, difference, ci_low, ci_high, p_value, p_permutation, paired
+    from schedsearch_comparisons
+    where study = '{study}' and is_recommended = 1 order by difference""",
     "curves": CURVES,
     "shapes": ";".join([KEPT, CURVES]),
     "arms": SEARCHED.replace("c.answer_{question} as answer, ", ""),

@@ -76,7 +76,8 @@ class FinalistFacts:
     is_erratic: its own scatter hides how far it is from the recommended one. scores: (seed, None if diverged).
 
     gain: of the recommended schedule over this one, turned so that positive means that the recommended one is better;
-    None for itself. lrs: the schedule, thinned; learning: the metric on the validation split, mean over seeds.
+    None for itself. p_permutation: of that gain, by a sign-flip permutation test. lrs: the schedule, thinned; learning:
+    the metric on the validation split, mean over seeds.
     """
 
     candidate_id: int
@@ -97,6 +98,7 @@ class FinalistFacts:
     scores: tuple[tuple[int, float | None], ...]
     gain: Interval | None
     gain_is_paired: bool
+    p_permutation: float | None
     lrs: Line
     learning: Line
 
@@ -105,7 +107,8 @@ class FinalistFacts:
 class AnswerFacts:
     """One answer to a question at its best candidate. confirmed: measured on the confirmation's fresh seeds.
 
-    lead: over the best of the other answers, positive is better; None where the two cannot be compared.
+    lead: over the best of the other answers, positive is better; None where the two cannot be compared. p_permutation:
+    of the lead, by a sign-flip permutation test.
     """
 
     answer: str
@@ -116,6 +119,7 @@ class AnswerFacts:
     runs: int
     confirmed: bool
     is_chosen: bool
+    p_permutation: float | None = None
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,7 @@ class StandingRow:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """candidate minus against, in the metric's units, on the confirmation's seeds."""
+    """candidate minus against, in the metric's units, on the confirmation's seeds. p_permutation: sign-flip test."""
 
     candidate_id: int
     against_id: int
@@ -225,6 +225,7 @@ class ComparisonRow:
     p_value: float | None
     paired: bool
     seeds: int
+    p_permutation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,7 @@ class AnswerRow:
     best_base_lr: float
     is_chosen: bool
     sentence: str
+    p_permutation: float | None = None
 
 
 @dataclass(frozen=True)

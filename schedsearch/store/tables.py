@@ -201,6 +201,7 @@ comparison = Table(
     Column("p_value", Double),
     Column("paired", Boolean, nullable=False),
     Column("seeds", Integer, nullable=False),
+    Column("p_permutation", Double),
     **EXACT_TEXT,
 )
 
@@ -222,6 +223,7 @@ answer = Table(
     Column("best_base_lr", Double, nullable=False),
     Column("is_chosen", Boolean, nullable=False),
     Column("sentence", Text, nullable=False),
+    Column("p_permutation", Double),
     **EXACT_TEXT,
 )
 

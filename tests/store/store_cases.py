@@ -97,9 +97,11 @@ def verdict_of(winner: int, other: int) -> Verdict:
             StandingRow(winner, "winner", 5, 0, 0.1, 0.05, 0.15, 0.9, 0.11, 1, True, False),
             StandingRow(other, "baseline", 5, 5, None, None, None, 0.1, None, 2, False, False),
         ),
-        comparisons=(ComparisonRow(winner, other, None, None, None, None, True, 5),),
+        comparisons=(ComparisonRow(winner, other, -0.2, -0.3, -0.1, 0.01, True, 5, 0.0625),),
         answers=(
-            AnswerRow("decay", "cosine", winner, "confirm", 5, 0.1, 0.05, 0.15, -0.2, -0.3, -0.1, 0.1, True, "Cosine."),
+            AnswerRow(
+                "decay", "cosine", winner, "confirm", 5, 0.1, 0.05, 0.15, -0.2, -0.3, -0.1, 0.1, True, "Cosine.", 0.0625
+            ),
             AnswerRow("warmup", "no", other, "race", 2, None, None, None, None, None, None, 0.02, False, "No."),
         ),
     )

@@ -13,14 +13,14 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine, inspect
-from store_cases import completed, make_study, queue_runs, take
+from store_cases import baseline, completed, make_study, queue_runs, searched, take, verdict_of
 from store_databases import query
 
 from schedsearch.errors import SchemaMismatch
 from schedsearch.store import RunState, SchemaStatus, Store, check, tune_engine, upgrade
 from schedsearch.store.migrations import HEAD, VERSION_TABLE, migrations_folder, model_metadata
 
-VIEWS = {"schedsearch_leaderboard", "schedsearch_curves", "schedsearch_answers"}
+VIEWS = {"schedsearch_leaderboard", "schedsearch_curves", "schedsearch_answers", "schedsearch_comparisons"}
 
 
 def tables_and_views(url: str) -> tuple[set[str], set[str]]:
@@ -84,7 +84,7 @@ def test_an_upgrade_that_was_killed_half_way_can_be_done_again(empty: str) -> No
 def test_an_older_schema_is_refused_with_the_command(empty: str) -> None:
     Store.open(empty).close()
     query(empty, f"update {VERSION_TABLE} set version_num = '0000'")
-    with pytest.raises(SchemaMismatch, match=r"has schema 0000, .* needs 0003: run `schedsearch db upgrade`\."):
+    with pytest.raises(SchemaMismatch, match=rf"has schema 0000, .* needs {HEAD}: run `schedsearch db upgrade`\."):
         Store.open(empty)
     assert check(empty) == SchemaStatus("0000", HEAD, fits=False)
 
@@ -93,7 +93,7 @@ def test_a_newer_schema_is_refused_and_never_changed(empty: str) -> None:
     Store.open(empty).close()
     query(empty, f"update {VERSION_TABLE} set version_num = '9999'")
     for attempt in (Store.open, upgrade):
-        with pytest.raises(SchemaMismatch, match=r"schema 9999, newer than .* 0003: install the newer schedsearch\."):
+        with pytest.raises(SchemaMismatch, match=rf"schema 9999, newer than .* {HEAD}: install the newer schedsearch"):
             attempt(empty)
     assert check(empty) == SchemaStatus("9999", HEAD, fits=False)
 
@@ -150,3 +150,23 @@ def test_a_store_of_the_first_schema_is_upgraded_with_its_studies(empty: str) ->
     with Store.open(empty) as store:
         assert [study.name for study in store.studies()] == ["a-study"]
         assert store.probe("a" * 64) is None
+
+
+def test_a_store_from_before_permutation_tests_is_upgraded_with_its_verdict(empty: str) -> None:
+    with Store.open(empty) as store:
+        study_id = make_study(store).id
+        winner, other = store.add_candidate(study_id, searched()), store.add_candidate(study_id, baseline())
+        token = store.take_planner(study_id, "planner", 60.0)
+        assert token is not None
+        store.save_verdict(study_id, token, verdict_of(winner, other))
+    for view in VIEWS:
+        query(empty, f"drop view {view}")
+    for table in ("comparison", "answer"):
+        query(empty, f"alter table schedsearch_{table} drop column p_permutation")
+    query(empty, f"update {VERSION_TABLE} set version_num = '0003'")
+    upgrade(empty)
+    assert tables_and_views(empty)[1] == VIEWS
+    with Store.open(empty) as store:
+        verdict = store.verdict(study_id)
+    assert verdict is not None
+    assert [(one.difference, one.p_permutation) for one in verdict.comparisons] == [(-0.2, None)]

@@ -132,5 +132,30 @@ def test_the_answers_are_one_row_a_question_and_answer(url: str, store: Store, s
         "candidate_id": winner,
         "description": COSINE.describe(),
         "sentence": "Cosine.",
+        "p_permutation": 0.0625,
     }
     assert (warmup["answer"], warmup["phase"], warmup["score"], warmup["runs"]) == ("no", "race", None, 2)
+
+
+def test_the_comparisons_are_one_row_a_pair_with_both_tests(url: str, store: Store, study_id: int) -> None:
+    winner, other = store.add_candidate(study_id, searched()), store.add_candidate(study_id, baseline())
+    token = store.take_planner(study_id, "planner", 60.0)
+    assert token is not None
+    store.save_verdict(study_id, token, verdict_of(winner, other))
+    (found,) = query(url, "select * from schedsearch_comparisons")
+    assert {**found, "paired": bool(found["paired"])} == {
+        "study": "a-study",
+        "candidate_id": winner,
+        "is_recommended": 1,
+        "description": COSINE.describe(),
+        "against_id": other,
+        "against_label": "constant",
+        "against_description": baseline().schedule.describe(),
+        "difference": -0.2,
+        "ci_low": -0.3,
+        "ci_high": -0.1,
+        "p_value": 0.01,
+        "p_permutation": 0.0625,
+        "paired": True,
+        "seeds": 5,
+    }

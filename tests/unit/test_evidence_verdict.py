@@ -139,7 +139,7 @@ def test_high_scores_win_where_they_are_good() -> None:
     assert standing(found, 2).rank_position == 1
     assert "baselines" not in found.text  # the only baseline is recommended itself
     found = verdict(finalist(1, A, role="baseline"), finalist(2, B, role="winner"), direction="maximize")
-    assert "its accuracy is higher than with schedule 1 by 0.305 (95 % 0.272 .. 0.338)." in found.text
+    assert "its accuracy is higher than with schedule 1 by 0.305 (95 % 0.272 .. 0.338, p 0.031)." in found.text
 
 
 def test_a_finalist_that_diverged_ranks_last_and_is_never_recommended() -> None:
@@ -213,9 +213,10 @@ def test_a_clear_answer_says_by_how_much_and_at_which_base_lr() -> None:
     assert (row.answer, row.is_tie, row.best_base_lr) == ("yes", False, 0.06)
     assert row.difference == pytest.approx(welch.statistic * sqrt(_variance(A) / 6 + _variance(B) / 6))
     assert row.sentence == (
-        "Warm-up: yes. It lowers the loss by 0.305 (95 % 0.272 .. 0.338) and makes a base LR of 0.06 possible: "
-        "without it the best is 0.02, 3x lower."
+        "Warm-up: yes. It lowers the loss by 0.305 (95 % 0.272 .. 0.338, p 0.031) and makes a base LR of 0.06 "
+        "possible: without it the best is 0.02, 3x lower."
     )
+    assert row.p_permutation == comparison(found, 1, 2).p_permutation == 2 / 2**6
     assert chosen(found, "decay").sentence == "Decay: wsd; no other answer was confirmed."
 
 
@@ -371,9 +372,9 @@ def test_a_collapsed_seed_is_no_shelter() -> None:
     assert row.ci_low < 0 < row.ci_high
     assert (found.recommended_id, found.is_tie, found.erratic_ids) == (9, False, (2,))
     assert not standing(found, 2).is_tied
-    assert "too erratic between seeds for a useful interval: cosine (lead 0.4, 95 % -0.6 .. 1.4)" in found.text
+    assert "too erratic between seeds for a useful interval: cosine (lead 0.4, 95 % -0.6 .. 1.4, p 0.19)" in found.text
     assert not chosen(found, "warmup").is_tie
-    assert "Without warm-up the loss is worse by 0.4 (95 % -0.6 .. 1.4) and" in chosen(found, "warmup").sentence
+    assert "Without warm-up the loss is worse by 0.4 (95 % -0.6 .. 1.4, p 0.19) and" in chosen(found, "warmup").sentence
     assert "scatters far more between seeds" in chosen(found, "warmup").sentence
 
 
