@@ -21,7 +21,7 @@ from typing import IO, Any
 from schedsearch.errors import InvalidTask
 from schedsearch.training import wire
 
-POLL_S = 0.05
+POLL_S = 0.2  # how late a stop is noticed; answers are noticed at once
 STOP_GRACE_S = 8.0
 LAST_LINES, LONGEST_LINE = 20, 500
 LOG_WAIT_S = 1.0
