@@ -14,7 +14,7 @@ RUN pip install --no-cache-dir --constraint /tmp/constraints.txt ${TORCH_INDEX:+
     && pip install --no-cache-dir --constraint /tmp/constraints.txt "${wheel}[postgresql,mysql]" \
     && rm -rf /tmp/wheels /tmp/constraints.txt \
     && useradd --uid 10001 --create-home schedsearch \
-    && install -d -o schedsearch -g schedsearch /results /artifacts
+    && install -d -o schedsearch -g schedsearch /results /artifacts /checkpoints
 ENV PYTHONUNBUFFERED=1 MLFLOW_DISABLE_TELEMETRY=true MPLCONFIGDIR=/tmp
 USER 10001:10001
 WORKDIR /results

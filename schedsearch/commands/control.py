@@ -32,7 +32,7 @@ def resume(storage: str, name: str) -> str:
         again = store.retry_failed(study.id) if study.state is StudyState.FAILED else 0
         store.set_study_state(study.id, StudyState.RUNNING)
     tried = f", {again} failed runs are tried again" if again else ""
-    return f"The study {name!r} goes on{tried}; workers: `schedsearch worker {name}`."
+    return f"The study {name!r} goes on{tried}, as soon as there is a `schedsearch worker` for it."
 
 
 def _opened(storage: str) -> Store:

@@ -10,7 +10,6 @@ from schedsearch.evidence.noise import (
     seed_rank_agreement,
     seeds_needed,
 )
-from schedsearch.evidence.permutation import fewest_pairs, sign_flip_p, smallest_p
 from schedsearch.evidence.questions import AnswerResult, liked_base_lrs, unconfirmed_answers
 from schedsearch.evidence.race import finishers, race_winner, runner_up, survivors
 from schedsearch.evidence.scores import Scores
@@ -32,7 +31,6 @@ __all__ = [
     "Verdict",
     "decide",
     "estimate_noise",
-    "fewest_pairs",
     "finishers",
     "liked_base_lrs",
     "pairing_correlation",
@@ -41,8 +39,6 @@ __all__ = [
     "runner_up",
     "seed_rank_agreement",
     "seeds_needed",
-    "sign_flip_p",
-    "smallest_p",
     "spoken",
     "survivors",
     "trust",

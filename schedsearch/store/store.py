@@ -8,12 +8,13 @@ from dataclasses import fields
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from schedsearch.errors import InvalidInput, LeaseLost, StudyExists, UnknownStudy
-from schedsearch.store import probes, queue, verdicts
+from schedsearch.errors import InvalidInput, StudyExists, UnknownStudy
+from schedsearch.store import planning, probes, queue, verdicts
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.migrations import ensure
+from schedsearch.store.planning import lock_study
 from schedsearch.store.records import (
     Candidate,
     Claim,
@@ -160,7 +161,7 @@ class Store:
         ended_at = None if state is StudyState.RUNNING else epoch_now()
 
         def write(connection: Connection) -> None:
-            _lock_study(connection, study_id)
+            lock_study(connection, study_id)
             connection.execute(
                 update(study)
                 .where(study.c.id == study_id, study.c.state != StudyState.FINISHED.value)
@@ -178,47 +179,21 @@ class Store:
 
     def take_planner(self, study_id: int, worker_id: str, lease_s: float) -> int | None:
         """A token for planning this study during `lease_s` seconds; None while another worker plans it."""
-        free = or_(
-            study.c.planner_id.is_(None), study.c.planner_id == worker_id, study.c.planner_expires_at < epoch_now()
-        )
-
-        def write(connection: Connection) -> int | None:
-            taken = connection.execute(
-                update(study)
-                .where(study.c.id == study_id, free)
-                .values(
-                    planner_id=worker_id,
-                    planner_expires_at=epoch_now() + lease_s,
-                    planner_token=study.c.planner_token + 1,
-                )
-            )
-            if taken.rowcount != 1:
-                return None
-            return connection.scalar(select(study.c.planner_token).where(study.c.id == study_id))
-
-        return self._write(write)
+        return self._write(lambda it: planning.take(it, study_id, worker_id, lease_s))
 
     def drop_planner(self, study_id: int, token: int) -> None:
         """Let another worker plan; nothing happens when the token is void already."""
-        mine = (study.c.id == study_id, study.c.planner_token == token)
-        free = {"planner_id": None, "planner_expires_at": None}
-        self._write(lambda it: it.execute(update(study).where(*mine).values(**free)))
+        self._write(lambda it: planning.drop(it, study_id, token))
 
     def advance(self, study_id: int, token: int, phase: Phase, plan: Mapping[str, Any]) -> None:
         """Move the study to `phase` with `plan`. Raises LeaseLost when the token is void."""
-
-        def write(connection: Connection) -> None:
-            _require_planner(connection, study_id, token)
-            changed = {"phase": phase.value, "plan": plain(plan)}
-            connection.execute(update(study).where(study.c.id == study_id).values(**changed))
-
-        self._write(write)
+        self._write(lambda it: planning.advance(it, study_id, token, phase, plan))
 
     def save_verdict(self, study_id: int, token: int, verdict: Verdict) -> None:
         """Store the verdict and finish the study. Raises LeaseLost when the token is void."""
 
         def write(connection: Connection) -> None:
-            _require_planner(connection, study_id, token)
+            planning.require(connection, study_id, token)
             verdicts.write(connection, study_id, verdict)
             ended = {"state": StudyState.FINISHED.value, "reason": None, "finished_at": epoch_now()}
             connection.execute(update(study).where(study.c.id == study_id).values(**ended))
@@ -233,7 +208,7 @@ class Store:
         """How well the curve model ranked after `runs` runs; a later check after as many runs replaces it."""
 
         def write(connection: Connection) -> None:
-            _lock_study(connection, study_id)
+            lock_study(connection, study_id)
             same = (model_check.c.study_id == study_id, model_check.c.runs == runs)
             connection.execute(delete(model_check).where(*same))
             row = {"study_id": study_id, "runs": runs, "rank_agreement": plain(rank_agreement)}
@@ -268,7 +243,7 @@ class Store:
         same = (candidate.c.study_id == study_id, candidate.c.schedule_key == values["schedule_key"])
 
         def write(connection: Connection) -> int:
-            _lock_study(connection, study_id)
+            lock_study(connection, study_id)
             there = connection.scalar(select(candidate.c.id).where(*same))
             if there is not None:
                 return int(there)
@@ -289,7 +264,7 @@ class Store:
         they are. Returns how many were new. Raises UnknownStudy, and InvalidInput for a candidate of another study."""
 
         def write(connection: Connection) -> int:
-            _lock_study(connection, study_id)
+            lock_study(connection, study_id)
             _require_candidates(connection, study_id, {one.candidate_id for one in new})
             there = connection.execute(
                 select(run.c.candidate_id, run.c.phase, run.c.seed, run.c.total_updates).where(
@@ -402,21 +377,6 @@ class Store:
                 return action(connection)
 
         return retrying(once, self._engine.url)
-
-
-def _lock_study(connection: Connection, study_id: int) -> Any:
-    """The study's row, held until the transaction ends: writers of one study's plan take turns."""
-    asked = select(study.c.planner_id, study.c.planner_token).where(study.c.id == study_id).with_for_update()
-    row = connection.execute(asked).one_or_none()
-    if row is None:
-        raise UnknownStudy(f"There is no study with number {study_id} in the store.")
-    return row
-
-
-def _require_planner(connection: Connection, study_id: int, token: int) -> None:
-    row = _lock_study(connection, study_id)
-    if row.planner_id is None or row.planner_token != token:
-        raise LeaseLost(f"Study {study_id} is not planned with token {token} any more.")
 
 
 def _require_candidates(connection: Connection, study_id: int, ids: set[int]) -> None:

@@ -106,18 +106,16 @@ class Trainee:
         return self._fingerprints[key]
 
     def _train(self, order: wire.Order) -> None:
-        started = time.monotonic()
         try:
             answer = self._answer(order)
         except SystemExit as error:  # argparse and sys.exit in the task's code
             answer = wire.Answer("exit", f"The task ended its process with sys.exit({error.code!r}).")
         except Exception as error:  # whatever the task's code raises is how this run ended
             answer = self._failure(error)
-        values = {"duration_s": time.monotonic() - started, **answer.values}
-        wire.send(self._answers, "ended", answer={**asdict(answer), "values": values})
+        wire.send(self._answers, "ended", answer=asdict(answer))
 
     def _answer(self, order: wire.Order) -> wire.Answer:
-        from schedsearch.errors import RunInterrupted
+        from schedsearch.errors import InvalidTask, RunInterrupted
         from schedsearch.schedule import Schedule
         from schedsearch.training.loop import train
         from schedsearch.training.memory import MemoryWatch
@@ -125,7 +123,10 @@ class Trainee:
 
         schedule = Schedule.from_dict(order.schedule)
         spec = RunSpec(schedule, order.seed, order.total_updates, order.device, order.with_test)
-        task = self._task(order.task, order.task_options)
+        try:
+            task = self._task(order.task, order.task_options)
+        except InvalidTask as error:  # it was tried when the study began: this machine lacks something
+            return wire.Answer("refused", str(error))
         if self._fingerprint(order.task, order.task_options) != order.task_fingerprint:
             return wire.Answer("refused", f"The task {order.task!r} is another one here than when the study began.")
         memory = MemoryWatch(order.device)

@@ -30,9 +30,9 @@ class Order:
 class Answer:
     """How an order ended, in the words of the process that trained, or of the worker that saw it end.
 
-    kind: completed, diverged, interrupted, refused (the task here is another one), or a failure: error (the task
-    raised), exit (it ended its process), memory, crash, stall. values: of a result, the fields of `training.Outcome`.
-    log: the last lines it printed.
+    kind: completed, diverged, interrupted, refused (the task is not here, or another one), or a failure: error (the
+    task raised), exit (it ended its process), memory, crash, stall. values: of a result, the fields of
+    `training.Outcome`. log: the last lines it printed.
     """
 
     kind: str

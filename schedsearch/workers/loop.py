@@ -216,4 +216,3 @@ class Worker:
                 RunState.FAILED, reason=answer.reason, failure=failure, log_tail=answer.log, duration_s=spent_s
             )
             self._store.fail(claim, failed, rows, TRIES[failure])
-

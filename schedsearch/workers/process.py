@@ -206,4 +206,3 @@ def _pass_on(stream: IO[bytes], answers: Answers) -> None:
         answers.put(wire.read(line))
     answers.put(None)
     stream.close()
-

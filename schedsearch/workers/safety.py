@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from schedsearch.errors import InvalidInput
+
 STALL_TIMEOUT_S = 900.0
 CHECKPOINT_EVERY_S = 60.0
 FOLDER = "schedsearch-checkpoints"
@@ -14,11 +16,17 @@ FOLDER = "schedsearch-checkpoints"
 class Safety:
     """stall_timeout_s: so long without an update, an evaluation or a printed line, and a run is taken to hang.
     checkpoints: a folder or an fsspec URL that all workers see, None for none. checkpoint_every_s: seconds of training
-    between two of them."""
+    between two of them. Raises InvalidInput unless both times are above 0."""
 
     stall_timeout_s: float = STALL_TIMEOUT_S
     checkpoints: str | None = None
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
+
+    def __post_init__(self) -> None:
+        times = {"stall_timeout": self.stall_timeout_s, "checkpoint_every": self.checkpoint_every_s}
+        wrong = [name for name, given in times.items() if not given > 0]
+        if wrong:
+            raise InvalidInput([f"`{name}` must be above 0, but is {times[name]:g} instead." for name in wrong])
 
 
 def checkpoint_place(given: str | None, storage: str) -> str | None:

@@ -1,0 +1,209 @@
+"""The verbs that train: launch, stop, resume, worker, probe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from schedsearch.cli.group import cli, emit_json, json_option, mlflow_option, safety_options, storage_option
+from schedsearch.errors import InvalidInput
+
+
+@cli.command()
+@click.argument("study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--task", help="A built-in task (`schedsearch tasks`), `pkg.module:Name` or `path/file.py:Name`.")
+@click.option(
+    "--space",
+    default="framework",
+    show_default=True,
+    help="A search space (`schedsearch spaces`) or a YAML file.",
+)
+@click.option("--study", help="Name of the study. Default: task, space and time.")
+@click.option("--trials", type=int, help="Budget: candidates to search (default 48). Confirmation comes on top.")
+@click.option("--updates", type=int, help="Budget: optimizer updates of all runs together.")
+@click.option("--hours", type=float, help="Budget: device-hours of all runs together.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["curve", "joint"]),
+    default="curve",
+    show_default=True,
+    help="One model over learning-rate curves, or Optuna's TPE for comparison.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Study seed; every other seed follows from it.")
+@click.option("--workers", type=int, help="Worker processes. Default: one a core, or one a GPU.")
+@click.option("--devices", help="Devices, comma-separated (`cpu`, `cuda:0,cuda:1`). Default: what this machine has.")
+@storage_option
+@mlflow_option
+@click.option(
+    "--output-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("schedsearch-results"),
+    show_default=True,
+    help="Reports and exports go to a folder of the study's name in here.",
+)
+@click.option(
+    "--incumbent",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Your current schedule (JSON), to be beaten.",
+)
+@click.option(
+    "--task-option",
+    "task_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the task, e.g. optimizer=adamw; may be repeated.",
+)
+@click.option("--total-updates", type=int, help="Horizon: optimizer updates of one run. Default: the task's.")
+@click.option(
+    "--base-lr",
+    nargs=2,
+    type=float,
+    help="Range of the base learning rate: LOW HIGH. Default: the space's or the task's.",
+)
+@click.option(
+    "--noise-seeds",
+    type=int,
+    default=3,
+    show_default=True,
+    help="Seeds of one baseline that measure the noise.",
+)
+@click.option(
+    "--confirm-seeds",
+    type=int,
+    default=6,
+    show_default=True,
+    help="Fresh seeds of each finalist in the confirmation.",
+)
+@click.option(
+    "--warm-start", metavar="STUDY", help="Learn from an earlier study of this store, e.g. at a shorter horizon."
+)
+@safety_options
+@click.option("--resume", metavar="STUDY", help="Go on with a stopped study.")
+@click.option("--detach", is_flag=True, help="Only try the task and write the study; `schedsearch worker` trains it.")
+@json_option
+@click.pass_context
+def launch(context: click.Context, /, study_file: Path | None, as_json: bool, detach: bool, **given: Any) -> None:
+    """Search for a schedule and verify it: noise, search, race, confirmation, verdict."""
+    from schedsearch.commands.launch import detach as write
+    from schedsearch.commands.launch import launch as run
+    from schedsearch.commands.live import LiveView
+
+    options = _launch_options(context, study_file, given)
+    if detach:
+        name = write(options)
+        click.echo(json.dumps({"study": name}) if as_json else name)
+        click.echo(f"Train it with: schedsearch worker {name}, and the same storage.", err=True)
+        return
+    with LiveView(quiet=as_json) as view:
+        done = run(options, view.show)
+    from schedsearch.commands.results import final_words, result_values
+
+    if as_json:
+        emit_json(result_values(options.storage, done))
+    else:
+        click.echo(final_words(options.storage, done, options.mlflow))
+
+
+OF_THIS_MACHINE = (
+    "resume", "storage", "mlflow", "output_dir", "workers", "devices", "as_json",
+    "stall_timeout", "checkpoints", "checkpoint_every",
+)  # fmt: skip
+
+
+def _launch_options(context: click.Context, study_file: Path | None, given: dict[str, Any]) -> Any:
+    """What was typed goes before the environment, that before the study file, that before the defaults."""
+    from schedsearch.commands.options import LaunchOptions, parse_task_options, read_study_file
+
+    from_file = {} if study_file is None else read_study_file(study_file)
+    by_default = {key for key in given if context.get_parameter_source(key) is ParameterSource.DEFAULT}
+    if given["resume"] is not None:
+        _refuse_with_resume(set(given) - by_default | set(from_file))
+    values = {**given, "task_options": parse_task_options(given["task_options"])}
+    return LaunchOptions.from_values({**values, **{key: from_file[key] for key in by_default & set(from_file)}})
+
+
+def _refuse_with_resume(stated: set[str]) -> None:
+    """A study that goes on keeps what it was launched with."""
+    fixed = sorted(stated - set(OF_THIS_MACHINE))
+    if fixed:
+        named = ", ".join(f"`{one}`" for one in fixed)
+        raise InvalidInput(f"`resume` goes on with a study as it was launched, so that {named} cannot be given too.")
+
+
+@cli.command()
+@click.argument("study")
+@storage_option
+def stop(study: str, storage: str) -> None:
+    """Stop a study, whoever trains it; what is trained and begun is kept."""
+    from schedsearch.commands.control import stop as run
+
+    click.echo(run(storage, study))
+
+
+@cli.command()
+@click.argument("study")
+@storage_option
+def resume(study: str, storage: str) -> None:
+    """Let workers serve a stopped study again (`launch --resume` also starts workers here)."""
+    from schedsearch.commands.control import resume as run
+
+    click.echo(run(storage, study))
+
+
+@cli.command()
+@click.argument("study", required=False)
+@storage_option
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="Torch threads of this worker.")
+@safety_options
+def worker(
+    study: str | None,
+    storage: str,
+    device: str,
+    threads: int | None,
+    stall_timeout: float,
+    checkpoints: str | None,
+    checkpoint_every: float,
+) -> None:
+    """Train runs of one study (or of every running study) from this machine until stopped.
+
+    SIGTERM and Ctrl-C write a checkpoint of the run in hand and give it back; a second one does not wait for that.
+    """
+    from schedsearch.workers.loop import WorkerOptions
+    from schedsearch.workers.safety import Safety, checkpoint_place
+    from schedsearch.workers.serve import serve
+
+    safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every)
+    serve(storage, WorkerOptions(study, device, threads, safety=safety))
+
+
+@cli.command()
+@click.option("--task", required=True, help="A built-in task, `pkg.module:Name` or `path/file.py:Name`.")
+@click.option("--task-option", "task_options", multiple=True, metavar="NAME=VALUE", help="Option of the task.")
+@click.option("--total-updates", type=int, help="Horizon of the study to come. Default: the task's.")
+@click.option("--device", help="`cpu`, `cuda:0`, ... Default: what this machine has.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@storage_option
+@json_option
+def probe(task_options: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Look for the range of base LRs and whether the start needs protection, before a study.
+
+    A range test and a few short runs with and without a warm-up. What they suggest is stored, and `launch` uses the
+    range for the same task with the same options when it is given none.
+    """
+    from dataclasses import asdict
+
+    from schedsearch.commands.options import parse_task_options
+    from schedsearch.commands.probe import ProbeOptions
+    from schedsearch.commands.probe import probe as run
+
+    options = ProbeOptions(task_options=parse_task_options(task_options), **given)
+    found = run(options, lambda line: None if as_json else click.echo(line, err=True))
+    if as_json:
+        emit_json(asdict(found))
+    else:
+        click.echo(found.sentence)
