@@ -132,6 +132,7 @@ class Checkpoints:
         self._every_s = every_s
         self._next_at = time.monotonic() + every_s
         self._proven = False
+        self._may_exist = False
 
     @property
     def are_due(self) -> bool:
@@ -146,6 +147,7 @@ class Checkpoints:
             if not self._proven:
                 from_bytes(content)  # an optimizer may hold what cannot be read back without running code
                 self._proven = True
+            self._may_exist = True
             self._place.write(f"{self._key}-{updates_done:010d}-{self._attempt}{SUFFIX}", content)
             for name in self._newest_first()[KEPT:]:
                 self._place.remove(name)
@@ -161,6 +163,7 @@ class Checkpoints:
         except Exception as error:  # as above
             logger.warning("the checkpoints cannot be read, training starts from the beginning: %s", error)
             return None
+        self._may_exist = bool(names)
         for name in names:
             try:
                 return from_bytes(self._place.read(name))
@@ -169,7 +172,9 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove them all: the training has its result."""
+        """Remove those that were found or written: the training has its result."""
+        if not self._may_exist:  # of most runs there are none, and asking a remote place takes time
+            return
         try:
             for name in self._place.names(self._key):
                 self._place.remove(name)

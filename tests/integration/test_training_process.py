@@ -219,6 +219,12 @@ def test_a_task_that_changed_is_refused(process, reference):
     assert "is another one here than when the study began" in answer.reason
 
 
+def test_a_task_that_is_not_on_this_machine_is_refused(process, reference):
+    answer, _ = trained(process, order(reference, task=reference.replace("trouble.py", "elsewhere.py")))
+    assert answer.kind == "refused"
+    assert answer.reason.startswith("There is no file ")
+
+
 def test_it_ends_with_its_worker_even_while_it_hangs(reference):
     """The worker is killed without a chance to say goodbye."""
     program = f"""

@@ -236,7 +236,9 @@ def test_trainings_that_differ_do_not_meet(tmp_path):
     at(tmp_path).save({"value": 1}, 10)
     other = Checkpoints(Folder(tmp_path), training_key(task="plane", seed=2), 1, HOUR_S)
     assert other.newest() is None
+    other.save({"value": 2}, 10)
     other.clear()
+    assert other.newest() is None
     assert at(tmp_path).newest() == {"value": 1}
 
 
