@@ -108,7 +108,7 @@ def fitted(n: int, fitter: Fitter) -> tuple[float, float]:
     curves = [space.schedule(space.draw(rng)).lrs(one.total_updates) for _ in range(n)]
     losses = one.score(np.stack(curves), [0] * n)
     values = [float(loss) if np.isfinite(loss) else None for loss in losses]
-    data, _ = latent(describe_curves(curves), values, [""] * n, "minimize")
+    data, _ = latent(describe_curves(curves), values, [""] * n, "minimize", "cut")
     times = []
     for _ in range(FITS):
         start = time.perf_counter()

@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 TASKS = [name for name in names() if name != "A5"]  # A5 is A with noise
 SIZES, SEEDS = (12, 24, 48), range(16)
 SETS, SET_SIZE = 4, 48
-PLAIN_DECADES, HALFWAY, SPREAD = 3.0, 0.5, 2.0
+PLAIN_DECADES, HALFWAY, SPREAD = 3.0, 0.5, 3.0
 SMALLEST_NOISE, NOISE_SPREAD = 1e-4, 10.0
 RESULT = Path(__file__).with_name("results") / "priors.md"
 

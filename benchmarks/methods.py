@@ -193,7 +193,7 @@ class CurveSearch(Search):
 
     def begin(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.curve_sampler = CurveSampler(self.space, self.problem.total_updates, seed=self.seed)
+        self.curve_sampler = CurveSampler(self.space, self.problem.total_updates, seed=self.seed, fitter="scipy")
         self.prepare(self.curve_sampler)
         self.study = optuna.create_study(sampler=self.curve_sampler)
         self.trials: list[optuna.trial.Trial] = []
@@ -231,7 +231,8 @@ class CurveSearch(Search):
 
     def model(self) -> CurveModel:
         with self._priors():
-            return CurveModel.fit([Observation(self.lrs(params), loss) for params, loss in self.told])
+            told = [Observation(self.lrs(params), loss) for params, loss in self.told]
+            return CurveModel.fit(told, fitter="scipy")
 
     def _priors(self) -> Any:
         priors = self.priors or gp.learned_priors()

@@ -53,10 +53,11 @@ class PoolView:
         self._whitened = np.vstack([self._whitened, row])
         self._variance = self._variance - np.square(row)
 
-    def expected_improvement(self) -> Array:
-        """E[max(0, best_mean - f)] at each candidate, (m,), latent units."""
+    def expected_improvement(self, best: Array | None = None) -> Array:
+        """E[max(0, best - f)] at each candidate, (m,), latent units. best: what each is to improve on, (m,); left out,
+        `best_mean` for all."""
         sd = self.sd
-        gap = self.best_mean - self.mean
+        gap = (self.best_mean if best is None else best) - self.mean
         z = gap / sd
         density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
         return np.asarray(np.maximum(gap * ndtr(z) + sd * density, 0.0), dtype=np.float64)

@@ -17,7 +17,7 @@ from schedsearch.schedule import FEATURE_NAMES, describe_curve, describe_curves
 from schedsearch.search.acquisition import PoolView
 from schedsearch.search.gp import Fitter, Hyperparameters, Posterior, fit_hyperparameters
 from schedsearch.search.transfer import FEWEST_OWN, Latent, joint_posterior
-from schedsearch.search.values import ValueScale
+from schedsearch.search.values import BadEnd, ValueScale
 
 Array = NDArray[np.float64]
 Curves = Array | Sequence[Array]
@@ -77,16 +77,19 @@ class CurveModel:
         direction: str = "minimize",
         hyperparameters: Hyperparameters | None = None,
         fitter: Fitter = "botorch",
+        bad_end: BadEnd = "bent",
     ) -> CurveModel:
         """The model of these runs, none of them up to thousands. `hyperparameters`: take these instead of fitting.
         fitter: who fits them; both maximize the same, scipy within milliseconds and without importing BoTorch.
+        bad_end: how scores behind the median are made shorter (`values`).
 
         Beyond MOST_OBSERVATIONS runs the best half of that number and an even selection of the others are used.
         """
         features = [one.features for one in observations]
         x = np.stack(features) if features else np.empty((0, len(FEATURE_NAMES)))
         values = [one.value for one in observations]
-        return cls.of_features(x, values, direction, hyperparameters, [one.source for one in observations], fitter)
+        sources = [one.source for one in observations]
+        return cls.of_features(x, values, direction, hyperparameters, sources, fitter, bad_end)
 
     @classmethod
     def of_features(
@@ -97,10 +100,11 @@ class CurveModel:
         hyperparameters: Hyperparameters | None = None,
         sources: Sequence[str] | None = None,
         fitter: Fitter = "botorch",
+        bad_end: BadEnd = "bent",
     ) -> CurveModel:
         """`fit` for curves that are described already: x has shape (n, F)."""
         named = sources or [""] * len(values)
-        data, scale = latent(x, values, named, direction)
+        data, scale = latent(x, values, named, direction, bad_end)
         if hyperparameters is None:
             hyperparameters = fit_latent(data, fitter)
         posterior = joint_posterior(data.thinned(MOST_OBSERVATIONS), hyperparameters)
@@ -208,7 +212,7 @@ def earlier(sources: Sequence[str]) -> tuple[str, ...]:
 
 
 def latent(
-    x: Array, values: Sequence[float | None], sources: Sequence[str], direction: str
+    x: Array, values: Sequence[float | None], sources: Sequence[str], direction: str, bad_end: BadEnd
 ) -> tuple[Latent, ValueScale]:
     """Latent values, each study on its own scale, and this study's scale (an earlier one's before its first run)."""
     names = ("", *earlier(sources))
@@ -217,11 +221,11 @@ def latent(
     for index in range(len(names)):
         rows = np.flatnonzero(source == index).tolist()
         scores = [values[row] for row in rows]
-        scale = ValueScale.of(scores, direction)
+        scale = ValueScale.of(scores, direction, bad_end)
         y[rows] = scale.to_latent(scores)
         if scores:
             scales.append(scale)
-    return Latent(x, y, source), scales[0] if scales else ValueScale.of([], direction)
+    return Latent(x, y, source), scales[0] if scales else ValueScale.of([], direction, bad_end)
 
 
 def fit_latent(data: Latent, fitter: Fitter = "botorch") -> Hyperparameters:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schedsearch.errors import InvalidInput
 from schedsearch.schedule import FEATURE_NAMES, Linear, Schedule, convex_bound, describe_curves
-from schedsearch.space import SearchSpace
+from schedsearch.space import Arm, SearchSpace, arm_of
 
 Array = NDArray[np.float64]
 Params = Mapping[str, Any]
@@ -33,6 +33,7 @@ class Shape:
     theory gives this shape relative to linear-to-0."""
 
     params: Params
+    arm: Arm
     features: Array
     log_scale: float
 
@@ -62,7 +63,7 @@ class Describer:
 
     def shape(self, params: Params) -> Shape:
         """The shape of these parameters. Raises KeyError where one is missing, InvalidInput for an impossible one."""
-        return self._described([(params, self._factors(params))])[0]
+        return self._described([self._drawn(params)])[0]
 
     def curve(self, params: Params) -> Array:
         """The learning rate of every update of these parameters, (total_updates,)."""
@@ -83,28 +84,29 @@ class Describer:
         found = []
         for params in many:
             try:
-                found.append((params, self._factors(params)))
+                found.append(self._drawn(params))
             except InvalidInput:
                 continue
         return self._described(found)
 
-    def _described(self, many: Sequence[tuple[Params, Array]]) -> list[Shape]:
-        """The shapes of parameters with their factors at the described updates."""
-        features = describe_curves([factors for _, factors in many])
+    def _described(self, many: Sequence[tuple[Params, Arm, Array]]) -> list[Shape]:
+        """The shapes of parameters with their arm and their factors at the described updates."""
+        features = describe_curves([factors for _, _, factors in many])
         features[:, LOG_SUM] += log10(self.total_updates / self.described_updates)
-        bounds = [convex_bound(factors).best_scale for _, factors in many]
+        bounds = [convex_bound(factors).best_scale for _, _, factors in many]
         return [
-            Shape(params, row, log10(bound / self._linear_scale))
-            for (params, _), row, bound in zip(many, features, bounds, strict=True)
+            Shape(params, arm, row, log10(bound / self._linear_scale))
+            for (params, arm, _), row, bound in zip(many, features, bounds, strict=True)
         ]
 
     @cached_property
     def _linear_scale(self) -> float:
         return convex_bound(Schedule(1.0, Linear()).factors(self.described_updates)).best_scale
 
-    def _factors(self, params: Params) -> Array:
-        short, per_epoch = self._shortened(self.space.schedule(params))
-        return short.factors(self.described_updates, per_epoch)
+    def _drawn(self, params: Params) -> tuple[Params, Arm, Array]:
+        schedule = self.space.schedule(params)
+        short, per_epoch = self._shortened(schedule)
+        return params, arm_of(schedule), short.factors(self.described_updates, per_epoch)
 
     def _shortened(self, schedule: Schedule) -> tuple[Schedule, int | None]:
         """The same schedule for the described updates: a stepping frequency counts updates, so it shrinks too."""
@@ -141,6 +143,11 @@ class Pool:
     def features(self) -> Array:
         at_one = np.stack([shape.features for shape in self.shapes])
         return np.asarray(at_one[self.shape] + self.log_lr[:, None], dtype=np.float64)
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """The arm of every candidate, (m,)."""
+        return [self.shapes[index].arm for index in self.shape]
 
     def at(self, index: int) -> tuple[Shape, float]:
         """Candidate `index`: its shape and the log10 of its base LR."""

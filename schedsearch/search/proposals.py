@@ -1,7 +1,9 @@
 """What to try next: a pure function of the history, the seed and the numbers of the trials that ask.
 
-Half of the proposals are taken by expected improvement, half from Thompson samples; some are plain draws, more of them
-where the model explains little. Pending candidates are filled in with the model's own mean.
+Half of the proposals are taken from Thompson samples, a quarter by expected improvement, a quarter by what they are
+expected to improve their own arm: the answers to the three questions are compared at the end, so that no arm may be
+left untuned because another one leads. Some are plain draws, more of them where the model explains little. Pending
+candidates are filled in with the model's own mean.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from schedsearch.search.pool import (
 )
 from schedsearch.search.start import start_params
 from schedsearch.search.trials import Candidate, Key, Past, key_of
-from schedsearch.space import Dimension
+from schedsearch.space import Arm, Dimension
 
 Array = NDArray[np.float64]
 
@@ -47,6 +49,7 @@ PLAIN_SHARE = 0.03
 MOST_PLAIN_SHARE = 0.5
 TRUSTED_AGREEMENT = 0.5
 WARM_STARTUP, FEWEST_LENT = 4, 12
+ARMS_TURN = 4
 PENDING_PER_RESULT = 1 / 3
 FEWEST_GUESSES = 4
 POOL, NEIGHBOUR, CHOICE, MOVE = 11, 12, 13, 14
@@ -122,7 +125,8 @@ class Proposer:
         pool = self._pool(past, evidence, model, numbers)
         pending = [one.shape.features + one.log_lr for one in past.pending]
         view = PoolView(model.posterior.extended(np.array(pending).reshape(-1, len(FEATURE_NAMES))), pool.features)
-        search = _Search(self, pool, view, plain_share(self.rank_agreement), self._guesses(past, evidence))
+        arms_best = _arms_best(pool, past, model)
+        search = _Search(self, pool, view, arms_best, plain_share(self.rank_agreement), self._guesses(past, evidence))
         if self.cost_aware:
             trained = [told.candidate for told in past.told if told.value is not None]
             search.shares = shares_to_train(
@@ -148,12 +152,13 @@ class Proposer:
             evidence.direction,
             self._hyperparameters(evidence),
             evidence.sources,
+            bad_end="cut",
         )
 
     def _hyperparameters(self, evidence: Evidence) -> Hyperparameters:
         rows = _fitted_rows(evidence)
         values, sources = [evidence.values[row] for row in rows], [evidence.sources[row] for row in rows]
-        data, _ = latent(evidence.features[rows], values, sources, evidence.direction)
+        data, _ = latent(evidence.features[rows], values, sources, evidence.direction, "cut")
         key = data.x.tobytes() + data.y.tobytes() + data.source.tobytes()
         if key not in self._fits:
             self._fits.clear()
@@ -198,6 +203,7 @@ class _Search:
     proposer: Proposer
     pool: Pool
     view: PoolView
+    arms_best: Array
     plain: float
     guesses: int
     shares: Array | None = None
@@ -215,13 +221,14 @@ class _Search:
         return self.proposer._fresh(number, taken)
 
     def _order(self, number: int, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Candidates, best first: by a Thompson sample or by expected improvement; where costs count, by the gain for
-        each update that must be trained."""
+        """Candidates, best first: by a Thompson sample or by expected improvement, on every ARMS_TURN-th number that on
+        their own arm; where costs count, by the gain for each update that must be trained."""
         if number % 2:
             candidates, values = self.view.sample(rng)
             gains = self.view.best_mean - values
         else:
-            candidates, gains = np.arange(len(self.pool.log_lr)), self.view.expected_improvement()
+            best = self.arms_best if number % ARMS_TURN == 0 else None
+            candidates, gains = np.arange(len(self.pool.log_lr)), self.view.expected_improvement(best)
         if self.shares is not None:
             gains = np.where(gains > 0, gains / self.shares[candidates], gains)
         return candidates[np.argsort(-gains, kind="stable")]
@@ -234,6 +241,20 @@ def _evidence(past: Past, extra: Sequence[Observation], direction: str) -> Evide
     values = [told.value for told in past.told] + [one.value for one in extra]
     sources = [""] * len(past.told) + [one.source for one in extra]
     return Evidence(features, values, sources, len(past.told), direction)
+
+
+def _arms_best(pool: Pool, past: Past, model: CurveModel) -> Array:
+    """For every candidate the best posterior mean among the trials of its arm, (m,); where it has none, the worst of
+    the other arms' bests."""
+    tried = [told.candidate for told in past.told]
+    if not tried:
+        return np.full(len(pool.log_lr), model.posterior.hyper.mean)
+    means = model.view(np.array([one.shape.features + one.log_lr for one in tried])).mean
+    best: dict[Arm, float] = {}
+    for one, mean in zip(tried, means.tolist(), strict=True):
+        best[one.shape.arm] = min(mean, best.get(one.shape.arm, np.inf))
+    worst = max(best.values())
+    return np.array([best.get(arm, worst) for arm in pool.arms])
 
 
 def _fitted_rows(evidence: Evidence) -> list[int]:

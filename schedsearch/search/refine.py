@@ -87,13 +87,13 @@ def _bad_end(model: CurveModel, pool: Pool) -> Array:
 
 
 def _boldest(model: CurveModel) -> Array:
-    """The highest peak and the highest start among the study's runs that were not cut as bad: log10, (2,).
+    """The highest peak and the highest start among the study's runs that ended well: log10, (2,).
 
     Stability ends at a cliff, which a smooth model does not see.
     """
     posterior = model.posterior
     y, bold = posterior.y[posterior.own], posterior.x[posterior.own][:, BOLD]
-    well = y < y.max(initial=-np.inf)
+    well = y < model.scale.ceiling
     return np.asarray(bold[well].max(axis=0) if well.any() else np.full(len(BOLD), np.inf), dtype=np.float64)
 
 
