@@ -20,7 +20,7 @@ from schedsearch.space import SearchSpace
 
 EFFORT = Effort(draws=256, rounds=10, neighbours=96)
 OTHER_SHAPE = 0.05
-CONSIDERED = 200
+CONSIDERED = 400
 
 
 @dataclass(frozen=True)
