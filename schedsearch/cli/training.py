@@ -79,6 +79,11 @@ from schedsearch.errors import InvalidInput
     help="Fresh seeds of each finalist in the confirmation.",
 )
 @click.option(
+    "--resolution",
+    type=float,
+    help="Instead: the smallest difference to tell apart, in the score's units; the measured noise decides the seeds.",
+)
+@click.option(
     "--warm-start", metavar="STUDY", help="Learn from an earlier study of this store, e.g. at a shorter horizon."
 )
 @safety_options
@@ -123,6 +128,8 @@ def _launch_options(context: click.Context, study_file: Path | None, given: dict
     if given["resume"] is not None:
         _refuse_with_resume(set(given) - by_default | set(from_file))
     values = {**given, "task_options": parse_task_options(given["task_options"])}
+    if context.get_parameter_source("confirm_seeds") is ParameterSource.DEFAULT:
+        values["confirm_seeds"] = None
     return LaunchOptions.from_values({**values, **{key: from_file[key] for key in by_default & set(from_file)}})
 
 

@@ -34,8 +34,10 @@ def headline(progress: Progress) -> str:
     """One line: phase, runs, best so far, time left."""
     best = "none yet" if progress.best_score is None else f"{progress.best_score:.4g} ({progress.best_schedule})"
     left = "" if progress.state != "running" else f", at most {duration(progress.seconds_left)} left"
+    wanted = None if progress.phase == "noise" else progress.resolution  # the noise decides the seeds
+    fine = "" if wanted is None else f" ({progress.confirm_seeds} seeds a finalist to resolve {wanted:g})"
     return (
-        f"{progress.phase}: {progress.done} of at most {progress.planned} runs, "
+        f"{progress.phase}: {progress.done} of at most {progress.planned} runs{fine}, "
         f"best {progress.metric} so far {best}{left}"
     )
 

@@ -38,6 +38,7 @@ class LaunchOptions(BaseModel):
 
     base_lr: (low, high), both > 0; None: the space's range, else the task's own. mlflow: a tracking URI, or "none".
     hours: device-hours. workers: None is one a core, or one a GPU. warm_start: an earlier study of the same store.
+    resolution: the smallest difference to tell apart, in the score's units; it decides the seeds of the confirmation.
     stall_timeout, checkpoint_every: seconds. checkpoints: a folder, an fsspec URL or "none"; None: beside the store.
     """
 
@@ -63,6 +64,7 @@ class LaunchOptions(BaseModel):
     base_lr: Annotated[tuple[Number, Number], AfterValidator(_range)] | None = None
     noise_seeds: Annotated[Whole, Field(ge=2)] = 3
     confirm_seeds: Annotated[Whole, Field(ge=2)] = 6
+    resolution: Annotated[Number, Field(gt=0)] | None = None
     stall_timeout: Annotated[Number, Field(gt=0)] = STALL_TIMEOUT_S
     checkpoints: str | None = None
     checkpoint_every: Annotated[Number, Field(gt=0)] = CHECKPOINT_EVERY_S
@@ -72,6 +74,12 @@ class LaunchOptions(BaseModel):
     def _has_a_task(self) -> Self:
         if self.task is None and self.resume is None:
             raise ValueError("`task` must be given: a built-in task (see `schedsearch tasks`) or your own.")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_rule_for_seeds(self) -> Self:
+        if self.resolution is not None and "confirm_seeds" in self.model_fields_set:
+            raise ValueError("`resolution` decides the seeds of the confirmation: `confirm_seeds` cannot be given too.")
         return self
 
     @classmethod

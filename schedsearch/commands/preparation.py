@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from math import ceil, isfinite
 from pathlib import Path
 
 import schedsearch
+from schedsearch import evidence
 from schedsearch.commands.inspect import require_file_store, store_exists
 from schedsearch.commands.mirroring import OFF
 from schedsearch.commands.options import LaunchOptions
 from schedsearch.commands.probe import probed_range
 from schedsearch.errors import InvalidInput, InvalidSchedule, StudyExists
 from schedsearch.schedule import Schedule, bold_base_lr
-from schedsearch.search.plan import Plan, make_plan
+from schedsearch.search.plan import Plan, make_plan, with_confirm_seeds
 from schedsearch.space import Baseline, SearchSpace, load_space
 from schedsearch.store import NewRun, NewStudy, Phase, Store, Study, StudyState
 from schedsearch.task.facts import TaskFacts
@@ -52,6 +54,7 @@ def prepare(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple
         confirm_seeds=options.confirm_seeds,
     )
     with Store.open(options.storage) as store:
+        plan = _resolving(plan, options, known_noise(store, facts), facts.total_updates)
         _refuse_strange_warm_start(store, options.warm_start, facts)
         study = store.create_study(_new_study(options, name, space, facts, plan, incumbent))
         _queue_noise(store, study, space, plan)
@@ -69,6 +72,51 @@ def _refuse_impossible(space: SearchSpace, incumbent: Schedule | None, facts: Ta
     given = [baseline.schedule for baseline in space.baselines] + ([] if incumbent is None else [incumbent])
     for one in given:
         one.factors(facts.total_updates, facts.updates_per_epoch)
+
+
+@dataclass(frozen=True)
+class KnownNoise:
+    """The noise sd of one run of this task, and the study that measured it."""
+
+    sd: float
+    study: str
+
+
+def known_noise(store: Store, facts: TaskFacts) -> KnownNoise | None:
+    """What the newest study of this very task and horizon measured; None where there is none."""
+    same = (facts.fingerprint, facts.metric, facts.total_updates)
+    for study in sorted(store.studies(), key=lambda one: -one.id):
+        if (study.task_fingerprint, study.metric, study.total_updates) == same:
+            sd, _ = evidence.common_noise(_repeated_scores(store, study))
+            if isfinite(sd):
+                return KnownNoise(sd, study.name)
+    return None
+
+
+def _repeated_scores(store: Store, study: Study) -> evidence.Scores:
+    scores: dict[int, dict[int, float | None]] = {}
+    for phase in (Phase.NOISE, Phase.RACE, Phase.CONFIRM):
+        for run in store.runs(study.id, phase=phase):
+            if run.score is not None:
+                scores.setdefault(run.candidate_id, {})[run.seed] = run.score
+    return scores
+
+
+def _resolving(plan: Plan, options: LaunchOptions, noise: KnownNoise | None, total_updates: int) -> Plan:
+    """The plan with the seeds that the resolution asked for takes, where the noise is known; else the noise phase will
+    tell. Raises InvalidInput where the budget cannot pay for them."""
+    if options.resolution is None or noise is None:
+        return plan
+    seeds = evidence.seeds_needed(noise.sd, options.resolution)
+    runs = None if options.updates is None else options.updates // total_updates
+    dearer = with_confirm_seeds(plan, seeds, runs)
+    if dearer.confirm_seeds < seeds:
+        needed = ceil(1.5 * replace(plan, confirm_seeds=seeds, trials=0).most_runs)  # the search keeps a third
+        raise InvalidInput(
+            f"`resolution` = {options.resolution:g} takes {seeds} seeds a finalist (the study {noise.study!r} measured "
+            f"a noise of {noise.sd:.2g}), about {needed} runs in all; `updates` = {options.updates} pays for {runs}."
+        )
+    return dearer
 
 
 def _refuse_strange_warm_start(store: Store, name: str | None, facts: TaskFacts) -> None:
@@ -121,6 +169,7 @@ def _new_study(
         **options.budget.to_dict(),
         "incumbent": None if incumbent is None else incumbent.to_dict(),
         "warm_start": options.warm_start,
+        "resolution": options.resolution,
         "optimizer": facts.optimizer,
         "batch_size": facts.batch_size,
         "parameters": facts.parameters,

@@ -38,7 +38,8 @@ class WorkerActivity:
 
 @dataclass(frozen=True)
 class Progress:
-    """A study at one moment. `seconds_left` is None until the first run has ended."""
+    """A study at one moment. `seconds_left` is None until the first run has ended. resolution: the smallest difference
+    that was asked for; confirm_seeds: the seeds a finalist that are planned."""
 
     study: str
     state: str
@@ -50,6 +51,8 @@ class Progress:
     best_schedule: str | None
     workers: tuple[WorkerActivity, ...]
     seconds_left: float | None
+    resolution: float | None
+    confirm_seeds: int
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,6 +86,8 @@ def read_progress(store: Store, name: str) -> Progress:
         best_schedule=None if best is None else names[best.candidate_id],
         workers=tuple(_activity(run, names[run.candidate_id]) for run in running),
         seconds_left=_seconds_left(runs, phases),
+        resolution=study.budget.get("resolution"),
+        confirm_seeds=study.plan["confirm_seeds"],
     )
 
 

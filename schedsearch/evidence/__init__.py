@@ -4,14 +4,16 @@ from schedsearch.evidence.caveats import Circumstances, warnings
 from schedsearch.evidence.finalists import FREE_SHAPE, Finalist, spoken
 from schedsearch.evidence.noise import (
     Noise,
+    common_noise,
     estimate_noise,
     pairing_correlation,
     pairing_pays,
     seed_rank_agreement,
-    seeds_needed,
+    worth_of_pairs,
 )
 from schedsearch.evidence.questions import AnswerResult, liked_base_lrs, unconfirmed_answers
 from schedsearch.evidence.race import finishers, race_winner, runner_up, survivors
+from schedsearch.evidence.resolution import Resolution, seeds_needed
 from schedsearch.evidence.scores import Scores
 from schedsearch.evidence.shape import ShapeGap
 from schedsearch.evidence.trust import Trust, trust
@@ -24,11 +26,13 @@ __all__ = [
     "Comparison",
     "Finalist",
     "Noise",
+    "Resolution",
     "Scores",
     "ShapeGap",
     "Standing",
     "Trust",
     "Verdict",
+    "common_noise",
     "decide",
     "estimate_noise",
     "finishers",
@@ -44,4 +48,5 @@ __all__ = [
     "trust",
     "unconfirmed_answers",
     "warnings",
+    "worth_of_pairs",
 ]

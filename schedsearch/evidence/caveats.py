@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import log
 
 from schedsearch.evidence.noise import Noise
+from schedsearch.evidence.resolution import Resolution
 from schedsearch.evidence.trust import Trust
 from schedsearch.evidence.verdict import Standing, Verdict
 from schedsearch.evidence.words import lr, seeds
@@ -21,14 +22,15 @@ class Circumstances:
     """What the verdict was reached under.
 
     base_lrs: of each finalist, by candidate id; base_lr_range: searched. runs_by_arm: searched runs of each arm of the
-    space, 0 included. trust: what the curve model's word is worth (None: no model was asked). Seeds: those trained on
-    in the search and in the confirmation.
+    space, 0 included. trust: what the curve model's word is worth (None: no model was asked). resolution: what the
+    confirmation can tell apart. Seeds: those trained on in the search and in the confirmation.
     """
 
     base_lrs: Mapping[int, float] = field(default_factory=dict)
     base_lr_range: tuple[float, float] | None = None
     runs_by_arm: Mapping[str, int] = field(default_factory=dict)
     trust: Trust | None = None
+    resolution: Resolution | None = None
     noise: Noise | None = None
     search_seeds: Collection[int] = ()
     confirm_seeds: Collection[int] = ()
@@ -41,6 +43,7 @@ def warnings(verdict: Verdict, circumstances: Circumstances) -> tuple[str, ...]:
         *_thin_arms(circumstances.runs_by_arm),
         *_weak_model(circumstances.trust),
         *_seeds(verdict.standings, circumstances),
+        *_coarse(circumstances.resolution),
         *_diverged(verdict.standings, circumstances.noise),
     )
 
@@ -98,6 +101,12 @@ def _seeds(standings: Collection[Standing], given: Circumstances) -> list[str]:
     if fewest < FEWEST_SEEDS:
         found.append(f"The confirmation has {seeds(fewest)} a finalist: intervals are wide and rest on few runs.")
     return found
+
+
+def _coarse(resolution: Resolution | None) -> list[str]:
+    if resolution is None or not resolution.missed:
+        return []
+    return [f"The resolution that was asked for was not reached. {resolution.sentence}"]
 
 
 def _diverged(standings: Collection[Standing], noise: Noise | None) -> list[str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import sqrt
-from statistics import fmean
+from math import inf, sqrt
+from statistics import fmean, median
 
 import numpy as np
 
-from schedsearch.errors import InvalidInput
-from schedsearch.evidence.distributions import student_quantile
+from schedsearch.evidence.distributions import chi_square_median
 from schedsearch.evidence.scores import BySeed, Scores, covariance, diverged, finite, shared
 
 MOST_SEEDS = 1000
@@ -47,6 +46,27 @@ def estimate_noise(scores: Scores) -> Noise:
     return Noise(sd, sd / centre if centre > 0 else None, len(everything), lost)
 
 
+def common_noise(scores: Scores) -> tuple[float, int]:
+    """The noise sd of one run that candidates share, and the degrees of freedom behind it; (inf, 1) where no candidate
+    has two scores.
+
+    The median variance, corrected for the skew of a variance of few scores, so that one wild candidate does not count.
+    A median of variances is worth about 2/3 of their mean's degrees of freedom.
+    """
+    groups = [finite(by_seed.values()) for by_seed in scores.values()]
+    repeated = [group for group in groups if len(group) > 1]
+    if not repeated:
+        return inf, 1
+    variances = [covariance(group, group) / _median_share(len(group) - 1) for group in repeated]
+    freedom = sum(len(group) - 1 for group in repeated)
+    return sqrt(median(variances)), max(1, round(2 * freedom / 3))
+
+
+def _median_share(freedom: int) -> float:
+    """The median of a variance estimate with that many degrees of freedom, as a share of the true variance."""
+    return chi_square_median(freedom) / freedom
+
+
 def pairing_correlation(scores: Scores) -> float | None:
     """The correlation between two candidates' scores on the same seed, within [-1, 1].
 
@@ -66,6 +86,12 @@ def pairing_correlation(scores: Scores) -> float | None:
 def pairing_pays(correlation: float | None) -> bool:
     """Whether pairs of seeds narrow an interval of six pairs by more than their fewer degrees of freedom widen it."""
     return correlation is not None and correlation >= PAIRING_PAYS_FROM
+
+
+def worth_of_pairs(scores: Scores) -> float | None:
+    """The correlation that pairs of seeds are worth using for; None where they are not."""
+    correlation = pairing_correlation(scores)
+    return correlation if pairing_pays(correlation) else None
 
 
 def seed_rank_agreement(scores: Scores) -> float | None:
@@ -99,21 +125,3 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 def _pair(by_seed: BySeed, one: int, other: int) -> list[float]:
     return finite([by_seed.get(one), by_seed.get(other)])
-
-
-def seeds_needed(noise_sd: float, resolution: float, paired_correlation: float | None = None) -> int:
-    """The fewest seeds a candidate with which the 95 % interval of a difference of two reaches +- `resolution`.
-
-    Half width = t(.975, df) * sd * sqrt(2 (1 - correlation) / n) with df = n - 1 where pairs are used
-    (`paired_correlation` above 0), else 2 n - 2. At least 2, at most 1,000. Raises InvalidInput unless resolution > 0.
-    """
-    if not resolution > 0:
-        raise InvalidInput(f"`resolution` must be greater than 0, but is {resolution} instead.")
-    counts = range(2, MOST_SEEDS)
-    return next((n for n in counts if _half_width(noise_sd, n, paired_correlation) <= resolution), MOST_SEEDS)
-
-
-def _half_width(sd: float, n: int, correlation: float | None) -> float:
-    paired = correlation is not None and correlation > 0
-    spread = sd * sqrt(2 * (1 - min(correlation or 0.0, 1.0)) / n) if paired else sd * sqrt(2 / n)
-    return student_quantile(n - 1 if paired else 2 * n - 2, (1 + LEVEL) / 2) * spread

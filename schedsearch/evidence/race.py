@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from math import inf, sqrt
-from statistics import median
 
-from schedsearch.evidence.distributions import chi_square_median, student_quantile
-from schedsearch.evidence.scores import Scores, badness, covariance, diverged, finite, sign_of
+from schedsearch.evidence.distributions import student_quantile
+from schedsearch.evidence.noise import common_noise
+from schedsearch.evidence.scores import Scores, badness, diverged, sign_of
 from schedsearch.space import Question
 
 CLEARLY = 0.95  # one-sided level of "behind the leader"
@@ -33,7 +33,7 @@ def survivors(scores: Scores, direction: str, *, protected: Collection[int] = ()
     order = sorted(scores, key=lambda one: (bad[one], diverged(scores[one]), one))
     if not order or bad[order[0]] == inf:
         return order
-    spread, freedom = _common_noise(scores)
+    spread, freedom = common_noise(scores)
     leader = order[0]
     return [
         one
@@ -50,7 +50,7 @@ def far_behind(scores: Scores, sign: float, one: int, other: int) -> bool:
     noise of the others (t at BEYOND_NOISE) it is told apart all the same.
     """
     gap = badness(scores[one], sign) - badness(scores[other], sign)
-    spread, freedom = _common_noise(scores)
+    spread, freedom = common_noise(scores)
     return 0 < gap < inf and gap > _margin(scores, one, other, spread, freedom, BEYOND_NOISE)
 
 
@@ -101,22 +101,3 @@ def _margin(scores: Scores, one: int, leader: int, spread: float, freedom: int, 
     if spread == inf:
         return inf
     return student_quantile(freedom, level) * spread * sqrt(1 / len(scores[one]) + 1 / len(scores[leader]))
-
-
-def _common_noise(scores: Scores) -> tuple[float, int]:
-    """The median variance, corrected for the skew of a variance of few scores; and the degrees of freedom behind it.
-
-    A median of variances is worth about 2/3 of their mean's degrees of freedom.
-    """
-    groups = [finite(by_seed.values()) for by_seed in scores.values()]
-    repeated = [group for group in groups if len(group) > 1]
-    if not repeated:
-        return inf, 1
-    variances = [covariance(group, group) / _median_share(len(group) - 1) for group in repeated]
-    freedom = sum(len(group) - 1 for group in repeated)
-    return sqrt(median(variances)), max(1, round(2 * freedom / 3))
-
-
-def _median_share(freedom: int) -> float:
-    """The median of a variance estimate with that many degrees of freedom, as a share of the true variance."""
-    return chi_square_median(freedom) / freedom

@@ -153,6 +153,22 @@ def make_plan(
     return fit_to_runs(plan, budget.updates // total_updates, what=f"`updates` = {budget.updates}")
 
 
+def with_confirm_seeds(plan: Plan, seeds: int, runs: int | None) -> Plan:
+    """This plan with `seeds` seeds a finalist, for the resolution that was asked for.
+
+    runs: all that the budget pays for, None where it counts candidates only. They are taken from the search, which
+    keeps a third of the budget: where that is too little there are as many seeds as it leaves room for.
+    """
+    if runs is None:
+        return replace(plan, confirm_seeds=seeds)
+    for fewer in range(seeds, plan.confirm_seeds, -1):
+        dearer = replace(plan, confirm_seeds=fewer, trials=0)
+        left = runs - dearer.most_runs
+        if left >= max(MIN_TRIALS, runs // 3):
+            return replace(dearer, trials=left)
+    return plan
+
+
 def fit_to_runs(plan: Plan, runs: int, *, what: str) -> Plan:
     """This plan with as many trials as `runs` runs in all leave room for.
 

@@ -6,10 +6,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
+from math import isfinite
 from typing import Any
 
 from schedsearch import evidence
-from schedsearch.evidence import AnswerResult, Circumstances, Finalist, Trust
+from schedsearch.evidence import AnswerResult, Circumstances, Finalist, Resolution, Trust
 from schedsearch.space import answers_of, complexity
 from schedsearch.store import AnswerRow, Candidate, ComparisonRow, Phase, Run, StandingRow, StudyState, Verdict
 from schedsearch.workers.confirmation import race_scores
@@ -37,13 +38,15 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
     """The verdict on these finalists, as the store keeps it."""
     correlation = evidence.pairing_correlation(desk.scores(Phase.RACE))
     use_pairing = evidence.pairing_pays(correlation)
+    resolution = _resolution(desk, finalists, correlation if use_pairing else None)
     found = evidence.decide(finalists, desk.study.direction, use_pairing=use_pairing, metric=desk.study.metric)
     predicted, trust, model = _model(desk, finalists)
     noise = evidence.estimate_noise(desk.scores(Phase.NOISE))
     details = {
-        "warnings": list(evidence.warnings(found, _circumstances(desk, finalists, trust))),
+        "warnings": list(evidence.warnings(found, _circumstances(desk, finalists, trust, resolution))),
         "noise": asdict(noise),
         "pairing": {"correlation": correlation, "used": use_pairing},
+        "resolution": None if resolution is None else {**asdict(resolution), "reached": resolution.reached},
         "held_fixed": {key: desk.study.budget[key] for key in HELD_FIXED if desk.study.budget.get(key) is not None},
         "versions": {**{name: metadata.version(name) for name in LIBRARIES}, "python": platform.python_version()},
         "predictions": predicted,
@@ -57,12 +60,21 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         recommended_id=found.recommended_id,
         winner_id=found.winner_id,
         is_tie=found.is_tie,
-        text="\n".join([found.text, trust.sentence]).strip(),
+        text="\n".join([found.text, resolution.sentence if resolution else "", trust.sentence]).strip(),
         details=details,
         standings=tuple(StandingRow(**vars(one)) for one in found.standings),
         comparisons=tuple(ComparisonRow(**vars(one)) for one in found.comparisons),
         answers=tuple(_answer_row(one) for one in [*found.answers, *_unconfirmed(desk, found.answers)]),
     )
+
+
+def _resolution(desk: Desk, finalists: Sequence[Finalist], correlation: float | None) -> Resolution | None:
+    """What the confirmation can tell apart; None where no finalist has two scores."""
+    sd, _ = evidence.common_noise({one.candidate_id: one.scores for one in finalists})
+    seeds = min(len(one.scores) for one in finalists)
+    if seeds < 2 or not isfinite(sd):
+        return None
+    return Resolution(seeds, sd, correlation, desk.study.budget.get("resolution"))
 
 
 def _named(finalists: Sequence[Finalist]) -> list[Finalist]:
@@ -172,7 +184,9 @@ def _model(desk: Desk, finalists: Sequence[Finalist]) -> tuple[list[dict[str, An
     return predicted, trust, {**picture, "trust": asdict(trust), "sentence": trust.sentence}
 
 
-def _circumstances(desk: Desk, finalists: Sequence[Finalist], trust: Trust) -> Circumstances:
+def _circumstances(
+    desk: Desk, finalists: Sequence[Finalist], trust: Trust, resolution: Resolution | None
+) -> Circumstances:
     searched = desk.of(Phase.SEARCH)
     arms = [desk.candidates[run.candidate_id].arm for run in searched]
     return Circumstances(
@@ -180,6 +194,7 @@ def _circumstances(desk: Desk, finalists: Sequence[Finalist], trust: Trust) -> C
         base_lr_range=desk.space.base_lr,
         runs_by_arm={arm.label: arms.count(arm.label) for arm in desk.space.arms},
         trust=trust,
+        resolution=resolution,
         noise=evidence.estimate_noise(desk.scores(Phase.NOISE)),
         search_seeds={run.seed for run in desk.runs if run.phase is not Phase.CONFIRM},
         confirm_seeds={run.seed for run in desk.of(Phase.CONFIRM)},

@@ -14,6 +14,7 @@ from schedsearch import evidence
 from schedsearch.evidence import Scores
 from schedsearch.space import Question, answers_of
 from schedsearch.store import Phase, RunState, StudyState
+from schedsearch.workers import resolution
 from schedsearch.workers.desk import Desk, seeds_of
 from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, new_candidate
 
@@ -57,8 +58,9 @@ def _queue_race_round(desk: Desk, candidate_ids: Sequence[int], round_: int) -> 
 
 def _confirm_baselines_ahead(desk: Desk, round_: int) -> None:
     """Behind this round of the race, a share of what the baselines will be trained for in the confirmation anyway: no
-    worker is idle while the last run of the round ends. Not where a budget in hours may yet cut the confirmation."""
-    if desk.study.budget.get("hours") is None:
+    worker is idle while the last run of the round ends. Not where a budget in hours may yet cut the confirmation, or a
+    resolution settle its seeds."""
+    if desk.study.budget.get("hours") is None and resolution.asked(desk.study) is None:
         seeds = desk.plan.confirm_seeds * (round_ + 1) // len(desk.plan.race_seeds)
         desk.add_runs(_baselines(desk), Phase.CONFIRM, seeds_of(desk.study.seed, Phase.CONFIRM, seeds))
 
@@ -89,10 +91,11 @@ def _start_confirmation(desk: Desk, scores: Scores) -> bool:
         reason = f"`hours` = {hours} was spent before two runs of a confirmation; its runs took longer than at first."
         desk.store.set_study_state(desk.study.id, StudyState.FAILED, reason)
         return True
-    seeds = min(desk.plan.confirm_seeds, desk.affordable() // len(finalists))
+    plan = resolution.settled(desk, scores, len(finalists))
+    seeds = min(plan.confirm_seeds, desk.affordable() // len(finalists))
     queued = sorted(finalists, key=lambda one: one not in baselines)
     desk.add_runs(queued, Phase.CONFIRM, seeds_of(desk.study.seed, Phase.CONFIRM, seeds))
-    return desk.advance(Phase.CONFIRM)
+    return desk.advance(Phase.CONFIRM, plan)
 
 
 def _name_finalists(desk: Desk, scores: Scores, baselines: Sequence[int]) -> list[int]:

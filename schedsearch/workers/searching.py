@@ -6,6 +6,7 @@ from schedsearch.errors import InvalidInput
 from schedsearch.schedule import Schedule
 from schedsearch.search.plan import Plan, fit_to_runs, shrink_to_runs
 from schedsearch.store import Phase, Run, RunState, StudyState
+from schedsearch.workers import resolution
 from schedsearch.workers.confirmation import start_race
 from schedsearch.workers.desk import Desk, seeds_of
 from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, named_baselines, new_candidate
@@ -17,9 +18,12 @@ TIMING_MARGIN = 1.1
 
 
 def after_noise(desk: Desk) -> bool:
-    """The search starts once no noise run waits; a budget in hours needs them all, and is now a number of runs."""
+    """The search starts once no noise run waits; a budget in hours needs them all, and is now a number of runs; so does
+    a resolution, which is now a number of seeds."""
     if desk.study.budget.get("hours") is not None:
         return desk.done(Phase.NOISE) and _resolve_hours(desk)
+    if desk.study.budget.get("resolution") is not None:
+        return desk.done(Phase.NOISE) and desk.advance(Phase.SEARCH, _resolved(desk))
     return all(run.state is not RunState.WAITING for run in desk.of(Phase.NOISE)) and desk.advance(Phase.SEARCH)
 
 
@@ -34,7 +38,12 @@ def _resolve_hours(desk: Desk) -> bool:
     except InvalidInput as error:
         desk.store.set_study_state(desk.study.id, StudyState.FAILED, str(error))
         return True
-    return desk.advance(Phase.SEARCH, plan)
+    return desk.advance(Phase.SEARCH, resolution.planned(desk, plan, runs))
+
+
+def _resolved(desk: Desk) -> Plan:
+    updates = desk.study.budget.get("updates")
+    return resolution.planned(desk, desk.plan, None if updates is None else updates // desk.study.total_updates)
 
 
 def step(desk: Desk) -> bool:

@@ -78,6 +78,11 @@ def test_a_bad_space(tmp_path: Path, text: str, sentence: str) -> None:
         (("--task", "digits", "--trials", "2"), "`trials` must be at least 4, but is 2 instead."),
         (("--task", "digits", "--trials", "9", "--hours", "1"), "Exactly one of `trials`, `updates`, `hours`"),
         (("--task", "digits", "--updates", "4000"), "pays for"),
+        (("--task", "digits", "--resolution", "0"), "`resolution` must be greater than 0, but is 0.0 instead."),
+        (
+            ("--task", "digits", "--resolution", "0.1", "--confirm-seeds", "5"),
+            "`resolution` decides the seeds of the confirmation",
+        ),
         (("--task", "digits", "--task-option", "optimizer=lion"), "optimizer"),
         (("--task", "digits", "--task-option", "depth=3"), "depth"),
         (("--task", "digits", "--devices", "cuda:97"), "`devices` must be among cpu"),

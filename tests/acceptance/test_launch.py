@@ -235,3 +235,15 @@ def test_reading_a_study_imports_no_engine(study: Finished, verb: tuple[str, ...
 def test_sync_finds_nothing_left_to_do(study: Finished) -> None:
     done = schedsearch("sync", NAME, cwd=study.folder)
     assert json.loads(done.out)["mirrored"] == 0
+
+
+def test_a_resolution_that_the_budget_cannot_pay_for_is_refused_once_the_noise_is_known(study: Finished) -> None:
+    task = ("--task", "digits", "--space", "quick", "--total-updates", "40", "--task-option", "batch_size=32")
+    said = schedsearch("launch", *task, "--updates", "4000", "--resolution", "0.0001", cwd=study.folder)
+    assert said.code == 2
+    assert re.search(
+        r"`resolution` = 0.0001 takes \d+ seeds a finalist \(the study 'first' measured a noise of [\d.]+\), "
+        r"about \d+ runs in all; `updates` = 4000 pays for 100\.",
+        said.err,
+    )
+    assert study.sql("SELECT count(*) FROM studies") == [(1,)]

@@ -308,3 +308,41 @@ def test_a_verdict_needs_a_confirmed_run(store: Store) -> None:
     ended = serve(store, study, Late())
     assert ended.state is StudyState.FAILED
     assert ended.reason == "No run of the confirmation reached its horizon."
+
+
+def confirmed(store: Store, study: Study) -> tuple[int, Any]:
+    """The seeds a finalist of the confirmation, and what the verdict says it resolves."""
+    seeds = {run.seed for run in store.runs(study.id, phase=Phase.CONFIRM)}
+    verdict = store.verdict(study.id)
+    assert verdict is not None
+    return len(seeds), verdict
+
+
+@pytest.mark.parametrize("wanted", [0.012, 0.2])
+def test_the_measured_noise_decides_the_seeds_of_a_resolution(store: Store, wanted: float) -> None:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    study = serve(store, write_study(store, "fine", Budget(trials=12), space, resolution=wanted), Field())
+    seeds, verdict = confirmed(store, study)
+    reached = verdict.details["resolution"]
+    assert (reached["asked"], reached["seeds"]) == (wanted, seeds)
+    assert seeds == Plan.from_dict(study.plan).confirm_seeds
+    if wanted > NOISE:
+        assert seeds == 6
+        assert reached["reached"] < wanted
+    else:
+        assert seeds > 6
+        assert reached["reached"] == pytest.approx(wanted, rel=0.5)
+    assert f"With {seeds} seeds a finalist" in verdict.text
+
+
+def test_a_resolution_never_overspends_a_budget_of_updates_and_says_what_it_missed(store: Store) -> None:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    budget = Budget(updates=120 * TOTAL)
+    study = serve(store, write_study(store, "short", budget, space, resolution=0.002), Field())
+    runs = store.runs(study.id)
+    assert len(runs) <= 120
+    assert len([run for run in runs if run.phase is Phase.SEARCH]) >= 30
+    seeds, verdict = confirmed(store, study)
+    assert seeds > 4
+    (warning,) = [one for one in verdict.details["warnings"] if "was not reached" in one]
+    assert "not 0.002 as asked" in warning

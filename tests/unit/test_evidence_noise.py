@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from schedsearch.errors import InvalidInput
-from schedsearch.evidence import estimate_noise, pairing_correlation, seed_rank_agreement, seeds_needed
+from schedsearch.evidence import estimate_noise, pairing_correlation, seed_rank_agreement
 
 
 def test_noise_of_one_baseline_is_its_standard_deviation() -> None:
@@ -70,25 +69,3 @@ def test_rank_agreement_of_two_seeds_is_spearmans() -> None:
 def test_rank_agreement_needs_four_candidates_and_variety() -> None:
     assert seed_rank_agreement({i: {7: float(i), 8: float(i)} for i in range(3)}) is None
     assert seed_rank_agreement({i: {7: 1.0, 8: float(i)} for i in range(6)}) is None
-
-
-@pytest.mark.parametrize(("correlation", "freedom"), [(None, 2), (0.0, 2), (0.5, 1)])
-def test_seeds_needed_is_the_fewest_that_reach_the_resolution(correlation: float | None, freedom: int) -> None:
-    n = seeds_needed(1.0, 0.8, correlation)
-
-    def half_width(count: int) -> float:
-        df = 2 * count - 2 if freedom == 2 else count - 1
-        return float(stats.t.ppf(0.975, df)) * sqrt(2 * (1 - (correlation or 0.0)) / count)
-
-    assert half_width(n) <= 0.8 < half_width(n - 1)
-
-
-def test_pairing_saves_seeds_and_little_noise_needs_two() -> None:
-    assert seeds_needed(1.0, 0.5, 0.7) < seeds_needed(1.0, 0.5, None)
-    assert seeds_needed(0.0, 0.5) == 2
-    assert seeds_needed(1e9, 0.5) == 1000
-
-
-def test_a_resolution_of_zero_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"`resolution` must be greater than 0, but is 0 instead\."):
-        seeds_needed(1.0, 0)
