@@ -109,12 +109,12 @@ def loss_table() -> list[str]:
     for name in problems():
         row = [f"{name} ({best_of(name).overall:.4g})"]
         for method in methods:
-            row.append(_three(lambda mark, m=method, n=name: losses(n, m, mark)) if lines_of(name, method) else "")
+            row.append(three_marks(lambda mark, m=method, n=name: losses(n, m, mark)) if lines_of(name, method) else "")
         rows.append(row)
     return table(["problem (best known)", *methods], rows)
 
 
-def _three(of: Callable[[int], Array]) -> str:
+def three_marks(of: Callable[[int], Array]) -> str:
     return " / ".join(_mean(of(mark)) for mark in MARKS) + f" ({len(of(MARKS[0]))})"
 
 
@@ -178,12 +178,12 @@ def gap_table() -> list[str]:
     methods = present([OURS, *PEERS])
     rows = []
     for name in problems():
-        cells = [_gap(gaps(name, method)) if lines_of(name, method) else "" for method in methods]
+        cells = [gap_cell(gaps(name, method)) if lines_of(name, method) else "" for method in methods]
         rows.append([name, *cells])
     return table(["problem", *methods], rows)
 
 
-def _gap(values: Array) -> str:
+def gap_cell(values: Array) -> str:
     middle, high = np.quantile(values, [0.5, 0.9], method="inverted_cdf")
     return f"{_percent(middle)} / {_percent(high)}"
 
@@ -229,10 +229,10 @@ def truth_table() -> list[str]:
 def ablation_table() -> list[str]:
     rows = []
     for name in problems():
-        row = [name, _three(lambda mark, n=name: losses(n, OURS, mark))]
-        row.append(_three(lambda mark, n=name: losses(n, OURS, mark, "observed")))
+        row = [name, three_marks(lambda mark, n=name: losses(n, OURS, mark))]
+        row.append(three_marks(lambda mark, n=name: losses(n, OURS, mark, "observed")))
         for method in ABLATIONS:
-            row.append(_three(lambda mark, m=method, n=name: losses(n, m, mark)) if lines_of(name, method) else "")
+            row.append(three_marks(lambda mark, m=method, n=name: losses(n, m, mark)) if lines_of(name, method) else "")
         rows.append(row)
     head = ["problem", "ours", "without champions (best observed)", "without g*", "without learned priors"]
     return table([*head, "without curve features (flat GP)"], rows)
