@@ -84,7 +84,9 @@ from schedsearch.errors import InvalidInput
     help="Instead: the smallest difference to tell apart, in the score's units; the measured noise decides the seeds.",
 )
 @click.option(
-    "--warm-start", metavar="STUDY", help="Learn from an earlier study of this store, e.g. at a shorter horizon."
+    "--warm-start",
+    metavar="STUDY",
+    help="Learn from an earlier study of this store and begin with its best, as far as the space has them.",
 )
 @safety_options
 @click.option("--resume", metavar="STUDY", help="Go on with a stopped study.")

@@ -90,11 +90,13 @@ class History:
 
     def ask(self, count: int, observations: Sequence[Observation], fitter: Fitter) -> list[Asked]:
         """`count` new candidates, none of which repeats an earlier one. `observations`: curves run outside Optuna."""
+        if count <= 0:
+            return []
         if self._sampler is None:
             return [self._ask_one() for _ in range(count)]
         self._sampler.fitter = fitter
         self._sampler.observe(observations)
-        return [self._begin(params) for params in self._sampler.plan(self._study, count)]
+        return [self.begin(params) for params in self._sampler.plan(self._study, count)]
 
     def _ask_one(self) -> Asked:
         self._study.sampler = _joint_sampler(self._seed, len(self._study.get_trials(deepcopy=False)))
@@ -102,7 +104,7 @@ class History:
         schedule = self._space.build(trial)
         return Asked(trial.number, dict(trial.params), schedule)
 
-    def _begin(self, params: dict[str, Any]) -> Asked:
+    def begin(self, params: dict[str, Any]) -> Asked:
         """A running trial of these parameters, written in one transaction (`Study.ask` takes two, and two more for
         every parameter, each of them a journey to the database)."""
         distributions = {one.name: _distribution(one) for one in self._space.dimensions(params)}

@@ -50,6 +50,33 @@ def build(document: Document, base_lr: tuple[float, float], suggest: Suggest) ->
     return Schedule(lr, decay, warmup, restarts, document.step_every)
 
 
+def read_back(schedule: Schedule) -> dict[str, Any]:
+    """Everything that `build` could have asked for to make this schedule, by name; more than any one space asks."""
+    kind = schedule.decay.kind
+    values: dict[str, Any] = {
+        "base_lr": schedule.base_lr,
+        "warmup": "none" if schedule.warmup is None else schedule.warmup.kind,
+        "decay": kind,
+        "restarts": "single" if schedule.restarts is None else "restarts",
+    }
+    for part, made in (("warmup", schedule.warmup), (kind, schedule.decay), ("restarts", schedule.restarts)):
+        values |= {} if made is None else {f"{part}.{name}": value for name, value in vars(made).items()}
+    if isinstance(schedule.decay, Spline):
+        values |= _shares(schedule.decay)
+    values[f"{kind}.to_zero"] = values.get(f"{kind}.final_factor", values.get(f"{kind}.final_share")) == 0
+    return values
+
+
+def _shares(spline: Spline) -> dict[str, float]:
+    return {
+        "spline.first_knot": spline.x1,
+        "spline.second_knot_share": (spline.x2 - spline.x1) / (1 - spline.x1),
+        "spline.first_height": spline.y1,
+        "spline.second_height_share": spline.y2 / spline.y1 if spline.y1 else 0.0,
+        "spline.final_share": spline.final_factor / spline.y2 if spline.y2 else 0.0,
+    }
+
+
 def _choice(name: str, choices: Sequence[Any], suggest: Suggest) -> Any:
     return choices[0] if len(choices) == 1 else suggest.suggest_categorical(name, list(choices))
 

@@ -7,15 +7,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isclose
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from schedsearch.errors import InvalidSpace
+from schedsearch.errors import InvalidSchedule, InvalidSpace
 from schedsearch.schedule import Schedule
-from schedsearch.space.answers import Answer, Arm, Question
-from schedsearch.space.building import build
+from schedsearch.space.answers import Answer, Arm, Question, arm_of
+from schedsearch.space.building import build, read_back
 from schedsearch.space.document import Document, baseline_schedule
 from schedsearch.space.faults import sentences
 from schedsearch.space.suggest import Dimension, RandomDraw, Replay, Suggest
@@ -164,6 +165,22 @@ class SearchSpace:
         self.build(replay)
         return tuple(replay.asked)
 
+    def params_of(self, schedule: Schedule) -> dict[str, Any] | None:
+        """The parameters that make this schedule, or None where the space has no such candidate.
+
+        `schedule(params_of(one))` is `one` again (a spline up to rounding).
+        """
+        if arm_of(schedule) not in self._arm_set:
+            return None
+        replay = Replay(read_back(schedule))
+        try:
+            made = self.build(replay)
+        except (KeyError, InvalidSchedule):
+            return None
+        params = {one.name: replay.params[one.name] for one in replay.asked}
+        inside = all(one.holds(params[one.name]) for one in replay.asked)
+        return params if inside and _alike(made.to_dict(), schedule.to_dict()) else None
+
     def perturb(
         self,
         params: Mapping[str, Any],
@@ -187,6 +204,15 @@ class SearchSpace:
         fresh = RandomDraw(rng, moved)
         self.build(fresh)
         return fresh.params
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Equal plain values, numbers up to rounding."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, float) and isinstance(other, float):
+        return isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == other)
 
 
 def _moved(dimension: Dimension, value: Any, rng: np.random.Generator, size: float) -> Any:

@@ -31,6 +31,12 @@ class Dimension:
     log: bool = False
     choices: tuple[Any, ...] = ()
 
+    def holds(self, value: Any) -> bool:
+        """Whether this answer is one of those that were offered."""
+        if self.kind == "categorical":
+            return value in self.choices
+        return bool(self.low <= value <= self.high)
+
     def to_unit(self, value: float) -> float:
         """A number's place between low (0) and high (1), on the log scale where the dimension has one."""
         if self.high == self.low:

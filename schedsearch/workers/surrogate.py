@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from schedsearch.errors import InvalidSchedule
 from schedsearch.schedule import Schedule
-from schedsearch.space import Answer, Arm, SearchSpace
+from schedsearch.space import Answer, Arm, SearchSpace, arm_of
 from schedsearch.store import Candidate, Phase, Run, RunState, Store, Study
 from schedsearch.workers.rows import FREEFORM
 
@@ -27,6 +28,7 @@ CHAMPIONS, SHAPES = 7, 9
 SHORT_RUN_S = 10.0
 ENDED = (RunState.COMPLETED, RunState.DIVERGED)
 MOST_POINTS = 200
+MOST_INHERITED = 4
 LATE = 0.05  # the picture shows the arms' champions as the race knew them, unless more of the runs ended later
 Kept = TypeVar("Kept")
 
@@ -59,7 +61,9 @@ class Surrogate:
     def ask(self, count: int, candidates: Mapping[int, Candidate], outside: Sequence[Run]) -> list[Asked]:
         """`count` candidates; `outside`: runs that are no Optuna trials (noise, baselines) and teach the model too."""
         observations = [*self._observations(candidates, outside), *self._earlier]
-        return self.history.ask(count, observations, self._fitter(outside))
+        first = self._inherited[:count] if all(one.trial_number is None for one in candidates.values()) else []
+        begun = [self.history.begin(params) for params in first]
+        return begun + self.history.ask(count - len(begun), observations, self._fitter(outside))
 
     @property
     def rank_agreement(self) -> float | None:
@@ -233,6 +237,38 @@ class Surrogate:
             for run in runs
             if run.state in ENDED
         ]
+
+    @cached_property
+    def _inherited(self) -> list[dict[str, Any]]:
+        """The parameters of the best of the study that this one starts from, as far as this one's space has them: first
+        what its verdict ranked, then what its search scored, one an arm."""
+        name = self._study.budget.get("warm_start")
+        if name is None:
+            return []
+        study = self._store.study(name)
+        schedules = {one.id: one.schedule for one in self._store.candidates(study.id)}
+        found: dict[Arm, dict[str, Any]] = {}
+        for one in self._ranked(study):
+            params = self._space.params_of(schedules[one])
+            if params is not None and self._is_possible(schedules[one]):
+                found.setdefault(arm_of(schedules[one]), params)
+        return list(found.values())[:MOST_INHERITED]
+
+    def _ranked(self, study: Study) -> list[int]:
+        """The candidates of an earlier study, best first."""
+        verdict = self._store.verdict(study.id)
+        confirmed = [] if verdict is None else sorted(verdict.standings, key=lambda one: one.rank_position)
+        scored = [run for run in self._store.runs(study.id, phase=Phase.SEARCH) if run.score is not None]
+        sign = 1.0 if study.direction == "minimize" else -1.0
+        scored.sort(key=lambda run: sign * (run.score or 0.0))
+        return list(dict.fromkeys([*(one.candidate_id for one in confirmed), *(run.candidate_id for run in scored)]))
+
+    def _is_possible(self, schedule: Schedule) -> bool:
+        try:
+            self._curve(schedule)
+        except InvalidSchedule:
+            return False
+        return True
 
     @cached_property
     def _earlier(self) -> list[Observation]:

@@ -11,7 +11,7 @@ import pytest
 from schedsearch.commands.preparation import _queue_baselines, _queue_noise
 from schedsearch.schedule import Cosine, Schedule, describe_curve
 from schedsearch.search.plan import Budget, Plan, make_plan
-from schedsearch.space import SearchSpace, load_space
+from schedsearch.space import SearchSpace, arm_of, load_space
 from schedsearch.store import NewStudy, Phase, RunResult, RunState, Store, Study, StudyState
 from schedsearch.workers.concluding import _role
 from schedsearch.workers.planner import Planner
@@ -231,6 +231,22 @@ def test_a_study_starts_from_an_earlier_one(store: Store) -> None:
     ((name, agreement),) = verdict.details["model"]["earlier"].items()
     assert name == "earlier"
     assert 0 < agreement < 1
+
+
+def test_a_changed_space_is_searched_from_the_earlier_candidates_that_it_allows(store: Store) -> None:
+    old = load_space("quick").with_base_lr(0.001, 3.0)
+    earlier = serve(store, write_study(store, "earlier", Budget(trials=12), old), Field())
+    only = {**old.to_dict(), "decay": {"cosine": {"power": {"low": 0.5, "high": 2.0}}, "linear": {}}}
+    new = SearchSpace.from_dict({**only, "name": "narrower"}).with_base_lr(0.01, 1.0)
+    study = serve(store, write_study(store, "later", Budget(trials=8), new, warm_start="earlier"), Field())
+    schedules = {one.schedule for one in store.candidates(earlier.id)}
+    asked = sorted(
+        (one for one in store.candidates(study.id) if one.trial_number is not None), key=lambda one: one.trial_number
+    )
+    inherited = [one.schedule for one in asked if one.schedule in schedules]
+    assert inherited == [one.schedule for one in asked[: len(inherited)]]
+    assert 1 <= len({arm_of(one) for one in inherited}) == len(inherited) <= 4
+    assert all(new.params_of(one) is not None for one in inherited)
 
 
 @pytest.mark.parametrize("slower", [1.0, 1.3, 2.0])

@@ -194,3 +194,32 @@ def test_choices_and_whole_numbers_move_now_and_then() -> None:
     assert 0.6 < cycles[3] / 400 < 0.8
     assert {one["wsd.shape"] for one in moved} == {"linear", "sqrt", "cosine"}
     assert {"wsd.final_factor" in one for one in moved} == {True, False}
+
+
+@pytest.mark.parametrize("space", [FRAMEWORK, MODERN, *(one.with_base_lr(1e-3, 1.0) for one in builtin_spaces())])
+def test_every_candidate_is_read_back(space: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    for arm in space.arms:
+        for _ in range(4):
+            params = space.draw(rng, arm)
+            found = space.params_of(space.schedule(params))
+            assert found is not None
+            assert found.keys() == params.keys()
+            for name, value in params.items():
+                assert found[name] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value)
+
+
+def test_a_changed_space_takes_over_what_it_allows() -> None:
+    fixed = SearchSpace.from_dict({**BARE, "base_lr": {"low": 0.01, "high": 1.0}})
+    wider = {"linear": {}, "cosine": {"power": {"low": 0.5, "high": 2.0}, "final_factor": 0.0}}
+    searched = SearchSpace.from_dict({**BARE, "base_lr": {"low": 0.1, "high": 1.0}, "decay": wider})
+    cosine = Schedule(0.5, Cosine(0.0, 1.0))
+    found = searched.params_of(cosine) or {}
+    assert (found["base_lr"], found["decay"], found["cosine.power"]) == (0.5, "cosine", 1.0)
+    assert fixed.params_of(cosine) is not None
+    assert searched.params_of(cosine.with_base_lr(0.05)) is None  # below the new range
+    assert searched.params_of(Schedule(0.5, Cosine(0.0, 3.0))) is None
+    assert fixed.params_of(Schedule(0.5, Cosine(0.0, 2.0))) is None  # that space does not ask for the power
+    assert searched.params_of(Schedule(0.5, MultiStep((0.5,), 0.1))) is None
+    assert searched.params_of(Schedule(0.5, Cosine(0.0, 1.0), step_every=7)) is None
+
