@@ -88,13 +88,15 @@ def study_params(study: Study) -> dict[str, str]:
 
 
 def study_state_tags(
-    study: Study, verdict: Verdict | None, candidates: Mapping[int, Candidate], charts: str
+    study: Study, verdict: Verdict | None, candidates: Mapping[int, Candidate], charts: str, views: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Tags of a parent run that follow the study: phase, outcome, and the note with the verdict in its first line."""
+    """Tags of a parent run that follow the study: phase, outcome, and the note with the verdict in its first line.
+    charts: a link to all runs; views: links to the saved views of a finished study."""
     tags = {"schedsearch.phase": study.phase.value, "schedsearch.outcome": study.state.value}
     link = f"[All runs as charts, the best first]({charts})"
     if verdict is not None:
-        note = [" ".join(verdict.text.split()), "", link, "", *_findings(verdict, candidates, study.metric)]
+        links = " | ".join([*views, link])
+        note = [" ".join(verdict.text.split()), "", links, "", *_findings(verdict, candidates, study.metric)]
         return {**tags, "schedsearch.tie": str(verdict.is_tie).lower(), NOTE: _note(note)}
     reason = f": {study.reason}" if study.reason else "."
     state = f"No verdict yet: the study is {study.state.value} in phase {study.phase.value}{reason}"
@@ -171,6 +173,7 @@ def run_params(run: Run, candidate: Candidate) -> dict[str, str]:
     parts = {"warmup": warmup, "decay": values["decay"], "restarts": restarts}
     flat = {f"{part}.{key}": value for part, inner in parts.items() for key, value in inner.items()}
     place = {
+        "schedule": candidate.schedule.describe(),
         "base_lr": values["base_lr"],
         "step_every": values["step_every"],
         "arm": candidate.arm,

@@ -43,8 +43,8 @@ class Mirror:
         self._children = ChildRuns(self._client, store)
 
     def sync(self, study_name: str, *, final: bool = False, artifacts: Mapping[str, Path] | None = None) -> SyncResult:
-        """Bring MLflow up to the store. `final` also removes twins of runs and marks the winner's; `artifacts` (name
-        in MLflow -> file here) are attached to the parent run. Raises TrackingError."""
+        """Bring MLflow up to the store. `final` also removes twins of runs, marks the winner's and saves views;
+        `artifacts` (name in MLflow -> file here) are attached to the parent run. Raises TrackingError."""
         study = self._store.study(study_name)
         with answering(self._uri):
             parent = self._parents.take(study)
@@ -53,6 +53,7 @@ class Mirror:
             if final:
                 self._remove_twins(study_name)
                 self._children.color_recommended(study)
+                self._parents.save_views(self._store.study(study_name), parent)
             if artifacts:
                 self._attach(parent.run_id, artifacts)
         return SyncResult(mirrored, len(self._store.unmirrored(study.id, 1_000_000)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from schedsearch.tracking import facts
 from schedsearch.tracking.address import charts_link
 from schedsearch.tracking.client import artifact_location, log
 from schedsearch.tracking.curves import Point
+from schedsearch.tracking.views import view_links, view_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,7 +72,8 @@ class ParentRuns:
         candidates = {} if verdict is None else {one.id: one for one in self._store.candidates(study.id)}
         curve = _settled(study, self._store.runs(study.id))
         charts = charts_link(parent.experiment_id, parent.run_id, ascending=study.direction == "minimize")
-        tags = facts.study_state_tags(study, verdict, candidates, charts)
+        views = [] if verdict is None else view_links(study, parent.experiment_id)
+        tags = facts.study_state_tags(study, verdict, candidates, charts, views)
         tags[facts.CURVE_LENGTH] = str(len(curve))
         points = curve[int(parent.run.data.tags.get(facts.CURVE_LENGTH, "0")) :]
         if verdict is not None and study.finished_at is not None:
@@ -79,6 +82,14 @@ class ParentRuns:
         changed = {key: value for key, value in tags.items() if parent.run.data.tags.get(key) != value}
         log(self._client, parent.run_id, points, params, changed)
         self._set_status(study, parent)
+
+    def save_views(self, study: Study, parent: Parent) -> None:
+        """Saved views of a finished study in MLflow's menu: a nicety that never fails a sync."""
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):
+            for key, value in view_tags(study, parent.run_id).items():
+                self._client.set_experiment_tag(parent.experiment_id, key, value)
 
     def _set_status(self, study: Study, parent: Parent) -> None:
         status = facts.STUDY_STATUS[study.state]

@@ -1,6 +1,7 @@
 """The mirror against a real `mlflow server`: up, down, silent, broken, and back."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,11 +14,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, Page, browser_page
 from mlflow import MlflowClient
 from tracking_study import NAME, complete, conclude, make_study, open_store, queue
 
 from schedsearch.errors import TrackingError
-from schedsearch.store import Store
+from schedsearch.store import Phase, Store
 from schedsearch.tracking import Mirror, ping
 from schedsearch.tracking.facts import NOTE, PARENT, RUN_ID
 
@@ -135,6 +137,41 @@ def test_a_whole_study_arrives(
     assert capfd.readouterr().out == ""
     page = f"{server.uri}/#/experiments/{parent.info.experiment_id}/runs/{parent_id}"
     assert mirror.url(NAME) == f"{page}?workflowType=machine_learning"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_the_saved_views_of_a_finished_study_open_and_draw(
+    server: Server, store: Store, study_id: int, tmp_path: Path
+) -> None:
+    queue(store, study_id, 4)
+    queue(store, study_id, 4, Phase.CONFIRM, first_seed=50)
+    for score in (0.5, 0.4, 0.3, 0.35, 0.61, 0.41, 0.6, 0.4):
+        complete(store, score)
+    conclude(store, study_id)
+    Mirror(server.uri, store).sync(NAME, final=True)
+    client, parent_id, _ = shown(server, store)
+    note = client.get_run(parent_id).data.tags[NOTE]
+    links = dict(re.findall(r"\[(Who won|By family)\]\((#/[^)]+)\)", note))
+    with browser_page() as page:
+        page.call("Emulation.setDeviceMetricsOverride", width=1900, height=1400, deviceScaleFactor=1, mobile=False)
+        for title, groups in (("Who won", ["constant; base LR 0.02", "linear warm-up 10 %, cosine to 0; base LR 0.1"]),
+                              ("By family", ["constant", "cosine"])):  # fmt: skip
+            page.visit(f"{server.uri}/{links[title]}")
+            text = drawn(page, "objective", *groups)
+            assert f"{NAME}: {title.lower()}" in text
+            assert "4 matching runs" in text
+            page.picture(tmp_path / "view.png")
+
+
+def drawn(page: Page, *words: str) -> str:
+    """The text of the page once a chart is drawn and all of these stand there."""
+    for _ in range(150):
+        text = str(page.evaluate("document.body.innerText"))
+        bars = page.evaluate("document.querySelectorAll('.barlayer .bars .point').length")
+        if bars and all(one in text for one in words):
+            return text
+        time.sleep(0.2)
+    raise AssertionError(text[-3000:])
 
 
 def test_an_outage_loses_nothing_and_doubles_nothing(server: Server, store: Store, study_id: int) -> None:

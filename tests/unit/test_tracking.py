@@ -1,5 +1,6 @@
 """What MLflow is told: points, names, params, notes, addresses. No MLflow here."""
 
+import json
 import math
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from schedsearch.errors import InvalidInput
 from schedsearch.schedule import Schedule
 from schedsearch.store import Candidate, MeasurementRow, Phase, Run, RunState, Study, StudyState
-from schedsearch.tracking import check_tracking_uri, facts, redact, serve_command
+from schedsearch.tracking import check_tracking_uri, facts, redact, serve_command, views
 from schedsearch.tracking.address import charts_link, run_page
 from schedsearch.tracking.curves import MOST_LR_POINTS, MOST_POINTS, lr_points, measured_points, thin
 
@@ -264,3 +265,28 @@ def test_a_study_without_a_verdict_says_so_in_line_one() -> None:
 def test_importing_the_room_does_not_import_mlflow() -> None:
     code = "import sys, schedsearch.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_saved_views_filter_sort_and_group_the_studys_own_runs() -> None:
+    study = STUDY
+    tags = views.view_tags(study, "a" * 32)
+    assert {key.rpartition(".")[0] for key in tags} == {"mlflow.sharedViewState"}
+    by_name = {one["name"]: one for one in map(json.loads, tags.values())}
+    assert set(by_name) == {f"{study.name}: who won", f"{study.name}: by family"}
+    state = json.loads(by_name[f"{study.name}: by family"]["state"])
+    assert state["searchFilter"] == f"tags.`mlflow.parentRunId` = '{'a' * 32}' AND params.`phase` = 'search'"
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`objective`", True)
+    assert state["groupBy"]["groupByKeys"] == [{"groupByData": "decay.kind", "mode": "param"}]
+    assert state["groupBy"]["aggregateFunction"] == "min"
+    sections = {one["uuid"] for one in state["compareRunSections"]}
+    assert {one["metricSectionId"] for one in state["compareRunCharts"]} == sections
+    upwards = views.view_tags(replace(study, direction="maximize"), "a" * 32)
+    assert tags.keys() == upwards.keys()
+    assert '\\"aggregateFunction\\": \\"max\\"' in "".join(upwards.values())
+
+
+def test_views_are_linked_where_they_are_named() -> None:
+    links = views.view_links(STUDY, "7")
+    keys = [key.rpartition(".")[2] for key in views.view_tags(STUDY, "a")]
+    assert [key in link for key, link in zip(keys, links, strict=True)] == [True, True]
+    assert all(link.split("](")[1].startswith("#/experiments/7/runs?workflowType=machine_learning&") for link in links)

@@ -57,10 +57,14 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=scheme)
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.call("Page.navigate", url=path.as_uri())
+        self.visit(path.as_uri())
         while self.evaluate("document.readyState") != "complete":
             pass
         self.evaluate("new Promise(done => setTimeout(done, 300))")
+
+    def visit(self, url: str) -> None:
+        """Go there; whether it has drawn is for the caller to find out."""
+        self.call("Page.navigate", url=url)
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is awaited."""
