@@ -3,9 +3,9 @@
     python benchmarks/studies.py [--tasks charlm mnist1d digits] [--trials 48] [--seed 0] [--folder FOLDER]
 
 Launches one study a task with the default space and writes each command's own output to
-benchmarks/results/studies.md; where Chromium is there, also pictures of the first one's report and of its page in MLflow.
-Takes ten minutes to an hour and a half on two cores. The folder (a temporary one unless named) keeps the databases, so
-that a run that was interrupted goes on.
+benchmarks/results/studies.md; where Chromium is there, also pictures of the first one's report and of its page in
+MLflow. Takes ten minutes to an hour and a half on two cores. The folder (a temporary one unless named) keeps the
+databases, so that a run that was interrupted goes on.
 """
 
 from __future__ import annotations
