@@ -84,6 +84,12 @@ from schedsearch.errors import InvalidInput
     help="Instead: the smallest difference to tell apart, in the score's units; the measured noise decides the seeds.",
 )
 @click.option(
+    "--screen",
+    type=int,
+    metavar="R",
+    help="Train candidates at 1/R of the horizon first, if 16 trained at both show that it keeps the best.",
+)
+@click.option(
     "--warm-start",
     metavar="STUDY",
     help="Learn from an earlier study of this store and begin with its best, as far as the space has them.",

@@ -39,6 +39,7 @@ class LaunchOptions(BaseModel):
     base_lr: (low, high), both > 0; None: the space's range, else the task's own. mlflow: a tracking URI, or "none".
     hours: device-hours. workers: None is one a core, or one a GPU. warm_start: an earlier study of the same store.
     resolution: the smallest difference to tell apart, in the score's units; it decides the seeds of the confirmation.
+    screen: by how much the horizon is shortened for runs that decide what is trained in full.
     stall_timeout, checkpoint_every: seconds. checkpoints: a folder, an fsspec URL or "none"; None: beside the store.
     """
 
@@ -65,6 +66,7 @@ class LaunchOptions(BaseModel):
     noise_seeds: Annotated[Whole, Field(ge=2)] = 3
     confirm_seeds: Annotated[Whole, Field(ge=2)] = 6
     resolution: Annotated[Number, Field(gt=0)] | None = None
+    screen: Annotated[Whole, Field(ge=2)] | None = None
     stall_timeout: Annotated[Number, Field(gt=0)] = STALL_TIMEOUT_S
     checkpoints: str | None = None
     checkpoint_every: Annotated[Number, Field(gt=0)] = CHECKPOINT_EVERY_S

@@ -18,7 +18,7 @@ from schedsearch.commands.options import LaunchOptions
 from schedsearch.commands.probe import probed_range
 from schedsearch.errors import InvalidInput, InvalidSchedule, StudyExists
 from schedsearch.schedule import Schedule, bold_base_lr
-from schedsearch.search.plan import Plan, make_plan, with_confirm_seeds
+from schedsearch.search.plan import MIN_TRIALS, Plan, make_plan, with_confirm_seeds
 from schedsearch.space import Baseline, SearchSpace, load_space
 from schedsearch.store import NewRun, NewStudy, Phase, Store, Study, StudyState
 from schedsearch.task.facts import TaskFacts
@@ -26,6 +26,7 @@ from schedsearch.tracking import check_tracking_uri
 from schedsearch.workers.desk import seeds_of
 from schedsearch.workers.local import LocalWorkers, expected_posts
 from schedsearch.workers.rows import NamedSchedule, named_baselines, new_candidate
+from schedsearch.workers.screening import CALIBRATION, SHORTEST
 
 NOISE_BASELINE = "warmup_cosine"
 
@@ -53,6 +54,7 @@ def prepare(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple
         noise_seeds=options.noise_seeds,
         confirm_seeds=options.confirm_seeds,
     )
+    _refuse_bad_screening(options.screen, plan, facts)
     with Store.open(options.storage) as store:
         plan = _resolving(plan, options, known_noise(store, facts), facts.total_updates)
         _refuse_strange_warm_start(store, options.warm_start, facts)
@@ -119,6 +121,23 @@ def _resolving(plan: Plan, options: LaunchOptions, noise: KnownNoise | None, tot
     return dearer
 
 
+def _refuse_bad_screening(ratio: int | None, plan: Plan, facts: TaskFacts) -> None:
+    """Raises InvalidInput where a shorter horizon, or the budget beside its calibration, would be too small."""
+    if ratio is None:
+        return
+    short, fewest = facts.total_updates // ratio, ceil(CALIBRATION * (1 + 1 / ratio)) + MIN_TRIALS
+    if short < SHORTEST:
+        raise InvalidInput(
+            f"`screen` = {ratio} shortens the horizon from {facts.total_updates} to {short} updates, "
+            f"but at least {SHORTEST} are needed."
+        )
+    if plan.trials is not None and plan.trials < fewest:
+        raise InvalidInput(
+            f"`screen` is calibrated by {CALIBRATION} candidates trained at both horizons, so that the budget must pay "
+            f"for at least {fewest} in the search, but it pays for {plan.trials}."
+        )
+
+
 def _refuse_strange_warm_start(store: Store, name: str | None, facts: TaskFacts) -> None:
     if name is None:
         return
@@ -170,6 +189,7 @@ def _new_study(
         "incumbent": None if incumbent is None else incumbent.to_dict(),
         "warm_start": options.warm_start,
         "resolution": options.resolution,
+        "screen": options.screen,
         "optimizer": facts.optimizer,
         "batch_size": facts.batch_size,
         "parameters": facts.parameters,

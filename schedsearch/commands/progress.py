@@ -9,7 +9,7 @@ from typing import Any
 from schedsearch.search.plan import Plan
 from schedsearch.store import Phase, Run, RunState, Store, Study
 
-ORDER = (Phase.NOISE, Phase.SEARCH, Phase.RACE, Phase.CONFIRM)
+ORDER = (Phase.NOISE, Phase.SCREEN, Phase.SEARCH, Phase.RACE, Phase.CONFIRM)
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,12 @@ def read_progress(store: Store, name: str) -> Progress:
     """Raises UnknownStudy when there is none of that name."""
     study = store.study(name)
     runs = store.runs(study.id)
-    phases = tuple(_phase(study, phase, [run for run in runs if run.phase is phase]) for phase in ORDER)
+    shown = [one for one in ORDER if one is not Phase.SCREEN or study.budget.get("screen") is not None]
+    phases = tuple(_phase(study, phase, [run for run in runs if run.phase is phase]) for phase in shown)
     best = _best(study, runs)
     running = [run for run in runs if run.state is RunState.RUNNING]
-    shown = {run.candidate_id for run in [*running, *([] if best is None else [best])]}
-    names = {one.id: one.schedule.describe() for one in store.candidates(study.id, ids=shown)}
+    named = {run.candidate_id for run in [*running, *([] if best is None else [best])]}
+    names = {one.id: one.schedule.describe() for one in store.candidates(study.id, ids=named)}
     return Progress(
         study=name,
         state=study.state.value,
@@ -109,6 +110,7 @@ def _most(study: Study, phase: Phase) -> int:
     plan = Plan.from_dict(study.plan)
     return {
         Phase.NOISE: plan.noise_seeds,
+        Phase.SCREEN: 0,
         Phase.SEARCH: plan.search_runs,
         Phase.RACE: plan.most_race_runs,
         Phase.CONFIRM: plan.most_confirm_runs,
@@ -117,7 +119,7 @@ def _most(study: Study, phase: Phase) -> int:
 
 def _best(study: Study, runs: Sequence[Run]) -> Run | None:
     sign = 1.0 if study.direction == "minimize" else -1.0
-    scored = [run for run in runs if run.score is not None]
+    scored = [run for run in runs if run.score is not None and run.phase is not Phase.SCREEN]
     return min(scored, key=lambda run: sign * (run.score or 0.0), default=None)
 
 

@@ -15,6 +15,7 @@ from schedsearch.evidence.questions import AnswerResult, liked_base_lrs, unconfi
 from schedsearch.evidence.race import finishers, race_winner, runner_up, survivors
 from schedsearch.evidence.resolution import Resolution, seeds_needed
 from schedsearch.evidence.scores import Scores
+from schedsearch.evidence.screening import Calibration, Screening, calibrate
 from schedsearch.evidence.shape import ShapeGap
 from schedsearch.evidence.trust import Trust, trust
 from schedsearch.evidence.verdict import Comparison, Standing, Verdict, decide
@@ -22,16 +23,19 @@ from schedsearch.evidence.verdict import Comparison, Standing, Verdict, decide
 __all__ = [
     "FREE_SHAPE",
     "AnswerResult",
+    "Calibration",
     "Circumstances",
     "Comparison",
     "Finalist",
     "Noise",
     "Resolution",
     "Scores",
+    "Screening",
     "ShapeGap",
     "Standing",
     "Trust",
     "Verdict",
+    "calibrate",
     "common_noise",
     "decide",
     "estimate_noise",

@@ -8,6 +8,7 @@ from math import log
 
 from schedsearch.evidence.noise import Noise
 from schedsearch.evidence.resolution import Resolution
+from schedsearch.evidence.screening import Screening
 from schedsearch.evidence.trust import Trust
 from schedsearch.evidence.verdict import Standing, Verdict
 from schedsearch.evidence.words import lr, seeds
@@ -23,7 +24,8 @@ class Circumstances:
 
     base_lrs: of each finalist, by candidate id; base_lr_range: searched. runs_by_arm: searched runs of each arm of the
     space, 0 included. trust: what the curve model's word is worth (None: no model was asked). resolution: what the
-    confirmation can tell apart. Seeds: those trained on in the search and in the confirmation.
+    confirmation can tell apart. screening: what was made of a shorter horizon. Seeds: those trained on in the search
+    and in the confirmation.
     """
 
     base_lrs: Mapping[int, float] = field(default_factory=dict)
@@ -31,6 +33,7 @@ class Circumstances:
     runs_by_arm: Mapping[str, int] = field(default_factory=dict)
     trust: Trust | None = None
     resolution: Resolution | None = None
+    screening: Screening | None = None
     noise: Noise | None = None
     search_seeds: Collection[int] = ()
     confirm_seeds: Collection[int] = ()
@@ -44,6 +47,7 @@ def warnings(verdict: Verdict, circumstances: Circumstances) -> tuple[str, ...]:
         *_weak_model(circumstances.trust),
         *_seeds(verdict.standings, circumstances),
         *_coarse(circumstances.resolution),
+        *_unscreened(circumstances.screening),
         *_diverged(verdict.standings, circumstances.noise),
     )
 
@@ -107,6 +111,10 @@ def _coarse(resolution: Resolution | None) -> list[str]:
     if resolution is None or not resolution.missed:
         return []
     return [f"The resolution that was asked for was not reached. {resolution.sentence}"]
+
+
+def _unscreened(screening: Screening | None) -> list[str]:
+    return [] if screening is None or screening.calibration.holds else [screening.sentence]
 
 
 def _diverged(standings: Collection[Standing], noise: Noise | None) -> list[str]:

@@ -23,3 +23,14 @@ def chi_square_median(freedom: float) -> float:
     from scipy import special
 
     return float(special.chdtri(freedom, 0.5))
+
+
+def share_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Jeffreys' interval of a share: quantiles of Beta(successes + 1/2, failures + 1/2); it reaches 0 and 1 where
+    nothing or everything succeeded."""
+    from scipy import special
+
+    failures, tail = trials - successes, (1 - level) / 2
+    low = 0.0 if successes == 0 else float(special.betaincinv(successes + 0.5, failures + 0.5, tail))
+    high = 1.0 if failures == 0 else float(special.betaincinv(successes + 0.5, failures + 0.5, 1 - tail))
+    return low, high

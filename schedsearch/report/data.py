@@ -19,6 +19,7 @@ from schedsearch.store import Phase, Run, RunState, Store, Study
 MEANINGS = {
     Phase.NOISE: "one baseline on several seeds: how much do results scatter?",
     Phase.SEARCH: "candidates of every arm, and every baseline's base LR, one seed each",
+    Phase.SCREEN: "candidates at a shorter horizon, which decides what is trained in full",
     Phase.RACE: "the champion of every answer on fresh seeds; it only picks",
     Phase.CONFIRM: "the finalists and baselines on other fresh seeds: the only batch that is reported",
 }
@@ -66,7 +67,9 @@ def assemble(rows: StudyRows) -> ReportData:
         model=None if verdict is None else model_facts(rows, verdict),
         diagnosis=diagnosis_facts(rows),
         candidates=candidate_facts(rows, by_id),
-        phases=tuple(_phase(rows, phase) for phase in Phase),
+        phases=tuple(
+            _phase(rows, phase) for phase in Phase if phase is not Phase.SCREEN or rows.ended(Phase.SCREEN)
+        ),
         noise=_noise(rows),
         generated=_moment(datetime.now(UTC).timestamp()),
     )

@@ -22,6 +22,7 @@ from schedsearch.store import tune_engine
 from .gp import Fitter
 from .model import Observation
 from .sampler import CurveSampler
+from .trials import DIVERGED_ATTRIBUTE, SCREENED_ATTRIBUTE
 
 STRATEGIES = ("curve", "joint")
 
@@ -120,16 +121,25 @@ class History:
         Idempotent: a trial that is finished already is left as it is.
         """
         if diverged:
-            self._mark_diverged(number)
+            self._mark(number, DIVERGED_ATTRIBUTE)
             value = worst
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         self._study.tell(number, value, state=state, skip_if_finished=True)
 
-    def _mark_diverged(self, number: int) -> None:
+    def screen_out(self, number: int) -> None:
+        """Finish trial `number`, which is not worth a full run: pruned, and marked so that it is no divergence."""
+        self._mark(number, SCREENED_ATTRIBUTE)
+        self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+
+    def running(self) -> set[int]:
+        """The numbers of the trials that were not told yet."""
+        return {trial.number for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+
+    def _mark(self, number: int, attribute: str) -> None:
         storage = self._study._storage
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
         if not storage.get_trial(trial_id).state.is_finished():
-            storage.set_trial_user_attr(trial_id, "diverged", True)
+            storage.set_trial_user_attr(trial_id, attribute, True)
 
     def fail_orphans(self, known: set[int]) -> int:
         """Close trials that were asked but never became a candidate (their asker died in between). Returns how many."""

@@ -18,6 +18,7 @@ from schedsearch.search.pool import Describer, Params, Shape
 PLAN_ATTRIBUTE = "schedsearch:plan"
 FIXED_ATTRIBUTE = "fixed_params"  # Optuna's own, of an enqueued trial
 DIVERGED_ATTRIBUTE = "diverged"
+SCREENED_ATTRIBUTE = "screened_out"
 Key = frozenset[tuple[str, Any]]
 
 
@@ -71,8 +72,8 @@ def value_of(trial: FrozenTrial) -> float | None:
 class TrialReader:
     """Reads a study again and again, describing every trial once.
 
-    A trial that failed teaches nothing but is not asked again; one that was pruned counts as a divergence; one whose
-    parameters do not make a schedule of the space (a user's own additions) is passed over.
+    A trial that failed, or was screened out, teaches nothing but is not asked again; one that was pruned counts as a
+    divergence; one whose parameters do not make a schedule of the space (a user's own additions) is passed over.
     """
 
     describer: Describer
@@ -88,6 +89,8 @@ class TrialReader:
             if candidate is None:
                 continue
             past.keys.add(candidate.key)
+            if SCREENED_ATTRIBUTE in trial.user_attrs:
+                continue
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 told.append((trial.datetime_complete, trial.number, Told(candidate, value_of(trial))))
             elif not trial.state.is_finished():

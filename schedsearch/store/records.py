@@ -15,6 +15,7 @@ class Phase(StrEnum):
 
     NOISE = "noise"  # one baseline on several seeds: how much do results scatter?
     SEARCH = "search"  # candidates, and every baseline's base LR, on one seed
+    SCREEN = "screen"  # runs of the search at a shorter horizon, which decide what is trained in full; never entered
     RACE = "race"  # the champions of all answers on fresh seeds; it only picks
     CONFIRM = "confirm"  # winner, runners-up and baselines on other fresh seeds: the only runs that are reported
 

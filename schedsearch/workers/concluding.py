@@ -10,9 +10,10 @@ from math import isfinite
 from typing import Any
 
 from schedsearch import evidence
-from schedsearch.evidence import AnswerResult, Circumstances, Finalist, Resolution, Trust
+from schedsearch.evidence import AnswerResult, Circumstances, Finalist, Resolution, Screening, Trust
 from schedsearch.space import answers_of, complexity
 from schedsearch.store import AnswerRow, Candidate, ComparisonRow, Phase, Run, StandingRow, StudyState, Verdict
+from schedsearch.workers import screening
 from schedsearch.workers.confirmation import race_scores
 from schedsearch.workers.desk import Desk
 from schedsearch.workers.rows import FIXED_KINDS, FREEFORM
@@ -39,14 +40,16 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
     correlation = evidence.pairing_correlation(desk.scores(Phase.RACE))
     use_pairing = evidence.pairing_pays(correlation)
     resolution = _resolution(desk, finalists, correlation if use_pairing else None)
+    screened = screening.result(desk)
     found = evidence.decide(finalists, desk.study.direction, use_pairing=use_pairing, metric=desk.study.metric)
     predicted, trust, model = _model(desk, finalists)
     noise = evidence.estimate_noise(desk.scores(Phase.NOISE))
     details = {
-        "warnings": list(evidence.warnings(found, _circumstances(desk, finalists, trust, resolution))),
+        "warnings": list(evidence.warnings(found, _circumstances(desk, finalists, trust, resolution, screened))),
         "noise": asdict(noise),
         "pairing": {"correlation": correlation, "used": use_pairing},
         "resolution": None if resolution is None else {**asdict(resolution), "reached": resolution.reached},
+        "screening": None if screened is None else {**asdict(screened), "sentence": screened.sentence},
         "held_fixed": {key: desk.study.budget[key] for key in HELD_FIXED if desk.study.budget.get(key) is not None},
         "versions": {**{name: metadata.version(name) for name in LIBRARIES}, "python": platform.python_version()},
         "predictions": predicted,
@@ -56,11 +59,12 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         "model": model,
         "importances": asdict(desk.surrogate.importances(desk.candidates, desk.of(Phase.SEARCH))),
     }
+    sentences = [one.sentence for one in (resolution, screened) if one is not None and one.sentence]
     return Verdict(
         recommended_id=found.recommended_id,
         winner_id=found.winner_id,
         is_tie=found.is_tie,
-        text="\n".join([found.text, resolution.sentence if resolution else "", trust.sentence]).strip(),
+        text="\n".join([found.text, *sentences, trust.sentence]),
         details=details,
         standings=tuple(StandingRow(**vars(one)) for one in found.standings),
         comparisons=tuple(ComparisonRow(**vars(one)) for one in found.comparisons),
@@ -157,7 +161,7 @@ def prepare(desk: Desk) -> None:
 
 
 def _searched(desk: Desk) -> list[Run]:
-    return [run for run in desk.runs if run.phase in (Phase.NOISE, Phase.SEARCH)]
+    return [run for run in desk.runs if run.phase in (Phase.NOISE, Phase.SEARCH, Phase.SCREEN)]
 
 
 def _model(desk: Desk, finalists: Sequence[Finalist]) -> tuple[list[dict[str, Any]], Trust, dict[str, Any]]:
@@ -185,7 +189,11 @@ def _model(desk: Desk, finalists: Sequence[Finalist]) -> tuple[list[dict[str, An
 
 
 def _circumstances(
-    desk: Desk, finalists: Sequence[Finalist], trust: Trust, resolution: Resolution | None
+    desk: Desk,
+    finalists: Sequence[Finalist],
+    trust: Trust,
+    resolution: Resolution | None,
+    screened: Screening | None,
 ) -> Circumstances:
     searched = desk.of(Phase.SEARCH)
     arms = [desk.candidates[run.candidate_id].arm for run in searched]
@@ -195,6 +203,7 @@ def _circumstances(
         runs_by_arm={arm.label: arms.count(arm.label) for arm in desk.space.arms},
         trust=trust,
         resolution=resolution,
+        screening=screened,
         noise=evidence.estimate_noise(desk.scores(Phase.NOISE)),
         search_seeds={run.seed for run in desk.runs if run.phase is not Phase.CONFIRM},
         confirm_seeds={run.seed for run in desk.of(Phase.CONFIRM)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import ceil
 
 from schedsearch.evidence import Scores
 from schedsearch.search.plan import Plan
@@ -16,7 +17,7 @@ FEWEST_RANKED = 8
 STRAGGLERS = 0.05
 BOUNDLESS = 1_000_000_000
 LAST_RUNS = 8
-FIRST_SEED = {Phase.SEARCH: 0, Phase.NOISE: 1, Phase.RACE: 100, Phase.CONFIRM: 1000}
+FIRST_SEED = {Phase.SEARCH: 0, Phase.SCREEN: 0, Phase.NOISE: 1, Phase.RACE: 100, Phase.CONFIRM: 1000}
 
 
 def seeds_of(study_seed: int, phase: Phase, count: int, *, start: int = 0) -> list[int]:
@@ -55,6 +56,18 @@ class Desk:
         """The runs of this phase whose candidates are of one of these kinds."""
         return [run for run in self.of(phase) if self.candidates[run.candidate_id].kind in kinds]
 
+    @property
+    def full_runs(self) -> int:
+        """How many runs of the full horizon the runs so far amount to."""
+        return ceil(sum(run.total_updates for run in self.runs) / self.study.total_updates)
+
+    @property
+    def untold_runs(self) -> list[Run]:
+        """The runs that Optuna's trials do not tell of: of fixed schedules, and at a shorter horizon."""
+        return [
+            run for run in self.runs if self.candidates[run.candidate_id].kind != "search" or run.phase is Phase.SCREEN
+        ]
+
     def note_agreement(self, rank_agreement: float | None) -> None:
         """Store how well the curve model ranks runs it has not seen, after those so far; nothing while they are few."""
         ended = sum(run.state.is_finished for run in self.runs)
@@ -80,16 +93,23 @@ class Desk:
                 scores.setdefault(run.candidate_id, {})[run.seed] = run.score
         return scores
 
-    def add_runs(self, candidate_ids: Sequence[int], phase: Phase, seeds: Sequence[int], round_: int = 0) -> int:
+    def add_runs(
+        self,
+        candidate_ids: Sequence[int],
+        phase: Phase,
+        seeds: Sequence[int],
+        round_: int = 0,
+        total_updates: int | None = None,
+    ) -> int:
         """Queue one run for each candidate and seed, as many of them as a budget in hours pays for; returns how many
-        were new. Seeds vary slowest, so that pairs are trained close in time."""
+        were new. Seeds vary slowest, so that pairs are trained close in time. total_updates: a shorter horizon."""
         new = [
             NewRun(
                 candidate_id=candidate,
                 phase=phase,
                 round=round_,
                 seed=seed,
-                total_updates=self.study.total_updates,
+                total_updates=total_updates or self.study.total_updates,
             )
             for seed in seeds
             for candidate in candidate_ids
@@ -104,14 +124,15 @@ class Desk:
         return True
 
     def affordable(self) -> int:
-        """How many more runs a budget in hours pays for, with every run counted at the mean duration so far, or at the
-        longest of the last few where that is longer."""
+        """How many more runs a budget in hours pays for, with every run counted at the mean duration of full ones so
+        far, or at the longest of the last few where that is longer."""
         hours = self.study.budget.get("hours")
         if hours is None:
             return BOUNDLESS
-        durations = [run.duration_s for run in self.runs if run.duration_s is not None]
-        if not durations:
+        full = [run.duration_s for run in self.runs if run.duration_s is not None and run.phase is not Phase.SCREEN]
+        if not full:
             return BOUNDLESS
-        each = max(sum(durations) / len(durations), *durations[-LAST_RUNS:])
+        each = max(sum(full) / len(full), *full[-LAST_RUNS:])
+        durations = [run.duration_s or 0.0 for run in self.runs]
         outstanding = sum(not run.state.is_finished for run in self.runs) + sum(self._queued)
         return max(0, int((hours * 3600 - sum(durations)) / each) - outstanding)

@@ -48,5 +48,5 @@ def _payable(desk: Desk, finalists: int) -> int:
     updates: int | None = desk.study.budget.get("updates")
     if updates is None:
         return min(MOST_PLANNED, RESERVE * desk.plan.confirm_seeds)
-    left = updates // desk.study.total_updates - len(desk.runs)
+    left = updates // desk.study.total_updates - desk.full_runs
     return min(MOST_PLANNED, max(0, left) // max(1, finalists))

@@ -6,7 +6,7 @@ from schedsearch.errors import InvalidInput
 from schedsearch.schedule import Schedule
 from schedsearch.search.plan import Plan, fit_to_runs, shrink_to_runs
 from schedsearch.store import Phase, Run, RunState, StudyState
-from schedsearch.workers import resolution
+from schedsearch.workers import resolution, screening
 from schedsearch.workers.confirmation import start_race
 from schedsearch.workers.desk import Desk, seeds_of
 from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, named_baselines, new_candidate
@@ -52,10 +52,12 @@ def step(desk: Desk) -> bool:
     if plan != desk.plan:
         return desk.advance(Phase.SEARCH, plan)
     searched = desk.of(Phase.SEARCH)
-    if any(run.state is RunState.WAITING for run in searched):
+    if any(run.state is RunState.WAITING for run in [*searched, *desk.of(Phase.SCREEN)]):
         return False
-    if _tune_baselines(desk) + _ask(desk):
+    if _tune_baselines(desk) + (screening.promote(desk) or _ask(desk)):
         return True
+    if screening.is_open(desk):
+        return False
     return desk.nearly_done(Phase.SEARCH) and _end_search(desk)
 
 
@@ -70,7 +72,7 @@ def _end_search(desk: Desk) -> bool:
 
 def _plan_for_what_is_left(desk: Desk) -> Plan:
     """A smaller plan where a budget in hours no longer pays for this one, because runs take longer than they did."""
-    runs = len(desk.runs) + desk.affordable()
+    runs = desk.full_runs + desk.affordable()
     return desk.plan if runs >= desk.plan.most_runs else shrink_to_runs(desk.plan, runs)
 
 
@@ -101,21 +103,24 @@ def _worst(desk: Desk) -> float:
 
 def _ask(desk: Desk) -> int:
     trials = _trials(desk)
-    left = min((desk.plan.trials or 0) - len(trials), desk.affordable())
-    if left <= 0:
+    left = min((desk.plan.trials or 0) - screening.spent(desk), desk.affordable())
+    if left <= 0 or screening.is_open(desk):
         return 0
     finished = sum(run.state.is_finished for run in desk.runs)
     size = max(1, finished // RUNS_PER_BATCHED_ASK) if trials else STARTUP_BATCH
-    numbers = {desk.candidates[run.candidate_id].trial_number for run in trials}
+    count, phases = screening.batch(desk, size, left)
+    if count <= 0:
+        return 0
+    begun = [*trials, *desk.of_kind(Phase.SCREEN, "search")]
+    numbers = {desk.candidates[run.candidate_id].trial_number for run in begun}
     desk.surrogate.history.fail_orphans({number for number in numbers if number is not None})
-    outside = [run for run in desk.runs if desk.candidates[run.candidate_id].kind != "search"]
-    asked = desk.surrogate.ask(min(left, size), desk.candidates, outside)
+    asked = desk.surrogate.ask(count, desk.candidates, desk.untold_runs)
     desk.note_agreement(desk.surrogate.rank_agreement)
     ids = [
         desk.store.add_candidate(desk.study.id, new_candidate(NamedSchedule("search", None, one.schedule), one.number))
         for one in asked
     ]
-    return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1))
+    return screening.queue(desk, ids, phases)
 
 
 def _ask_free_shapes(desk: Desk) -> int:
@@ -136,7 +141,7 @@ def _tune_baselines(desk: Desk) -> int:
     rounds = {run.round for run in desk.of_kind(Phase.SEARCH, *FIXED_KINDS)}
     round_ = max(rounds, default=-1) + 1
     due_at = (plan.trials or 0) * round_ / max(1, plan.baseline_runs - 1)
-    if round_ >= plan.baseline_runs or len(_trials(desk)) < due_at:
+    if round_ >= plan.baseline_runs or screening.spent(desk) < due_at:
         return 0
     ids = [desk.store.add_candidate(desk.study.id, new_candidate(_tuned(desk, one))) for one in _baselines(desk)]
     return desk.add_runs(ids, Phase.SEARCH, seeds_of(desk.study.seed, Phase.SEARCH, 1), round_)

@@ -174,7 +174,7 @@ class Surrogate:
 
     def _best_named(self, model: CurveModel, candidates: Mapping[int, Candidate], runs: Sequence[Run]) -> Schedule:
         """The candidate with a score that the model expects most of."""
-        scored = {run.candidate_id for run in runs if run.score is not None}
+        scored = {run.candidate_id for run in runs if run.score is not None and run.phase is not Phase.SCREEN}
         schedules = [one.schedule for one in candidates.values() if one.id in scored]
         means = [mean for mean, _, _ in self.predict(model, schedules)]
         pick = min if self._study.direction == "minimize" else max
@@ -209,7 +209,8 @@ class Surrogate:
         from schedsearch.search.champions import Tried
 
         params = self.history.params()
-        scored = {run.candidate_id: run.score for run in runs if run.state is RunState.COMPLETED}
+        full = [run for run in runs if run.phase is not Phase.SCREEN]
+        scored = {run.candidate_id: run.score for run in full if run.state is RunState.COMPLETED}
         return [
             Tried(
                 None if one.trial_number is None else params.get(one.trial_number),
@@ -233,7 +234,11 @@ class Surrogate:
         from schedsearch.search.model import Observation
 
         return [
-            Observation(self._curve(candidates[run.candidate_id].schedule), run.score)
+            Observation(
+                candidates[run.candidate_id].schedule.lrs(run.total_updates, self._study.updates_per_epoch),
+                run.score,
+                "" if run.phase is not Phase.SCREEN else f"{run.total_updates} updates",
+            )
             for run in runs
             if run.state in ENDED
         ]

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from schedsearch.commands.preparation import _queue_baselines, _queue_noise
 from schedsearch.schedule import Cosine, Schedule, describe_curve
 from schedsearch.search.plan import Budget, Plan, make_plan
 from schedsearch.space import SearchSpace, arm_of, load_space
-from schedsearch.store import NewStudy, Phase, RunResult, RunState, Store, Study, StudyState
+from schedsearch.store import NewStudy, Phase, Run, RunResult, RunState, Store, Study, StudyState
 from schedsearch.workers.concluding import _role
 from schedsearch.workers.planner import Planner
 from schedsearch.workers.rows import named_baselines
@@ -27,6 +28,7 @@ class Field:
 
     diverging: float = 3.0
     crowned: str | None = None
+    updates: int = TOTAL  # of the run at hand
 
     def result(self, schedule: Schedule, seed: int, run_id: int) -> RunResult:
         x = describe_curve(schedule.lrs(TOTAL, 10))
@@ -69,6 +71,7 @@ def serve(store: Store, study: Study, field: Field, *, forgetful: bool = False) 
     for _ in range(2000):
         claim = store.claim("worker", lease_s=60, device="cpu", study_id=study.id)
         if claim is not None:
+            field.updates = claim.total_updates
             store.finish(claim, field.result(claim.candidate.schedule, claim.seed, claim.run_id), [])
             continue
         if store.study(study.name).state is not StudyState.RUNNING:
@@ -362,3 +365,59 @@ def test_a_resolution_never_overspends_a_budget_of_updates_and_says_what_it_miss
     assert seeds > 4
     (warning,) = [one for one in verdict.details["warnings"] if "was not reached" in one]
     assert "not 0.002 as asked" in warning
+
+
+class Contrary(Field):
+    """A task on which a shorter horizon likes what the full one does not."""
+
+    def result(self, schedule: Schedule, seed: int, run_id: int) -> RunResult:
+        found = super().result(schedule, seed, run_id)
+        return found if self.updates == TOTAL or found.score is None else replace(found, score=5.0 - found.score)
+
+
+def screened(store: Store, field: Field, budget: Budget) -> tuple[Study, dict[Phase, list[Run]], Any]:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    study = serve(store, write_study(store, "screened", budget, space, screen=4), field)
+    verdict = store.verdict(study.id)
+    assert verdict is not None
+    kinds = {one.id: one.kind for one in store.candidates(study.id)}
+    runs = {
+        phase: [run for run in store.runs(study.id, phase=phase) if kinds[run.candidate_id] == "search"]
+        for phase in Phase
+    }
+    return study, runs, verdict
+
+
+def test_a_shorter_horizon_that_keeps_the_best_sorts_candidates_out(store: Store) -> None:
+    study, runs, verdict = screened(store, Field(), Budget(trials=40))
+    short, full = runs[Phase.SCREEN], runs[Phase.SEARCH]
+    assert {run.total_updates for run in short} == {TOTAL // 4}
+    assert {run.total_updates for run in full} == {TOTAL}
+    both = {run.candidate_id for run in short} & {run.candidate_id for run in full}
+    details = verdict.details["screening"]
+    assert details["calibration"]["candidates"] == 16
+    assert details["calibration"]["low"] > 0.5
+    assert details["promoted"] == len(both) - 16 > 0
+    assert details["sorted_out"] == len(short) - len(both) > details["promoted"]
+    assert len({run.candidate_id for run in [*short, *full]}) > 44  # more than the budget trains in full
+    assert 39 < len(full) + len(short) / 4 <= 41
+    assert details["sentence"] in verdict.text
+    unfinished = optuna.load_study(study_name=study.optuna_study, storage=store.url).get_trials()
+    states = [trial.state.name for trial in unfinished]
+    assert states.count("PRUNED") == details["sorted_out"]
+    assert "RUNNING" not in states
+    assert set(verdict.details["model"]["earlier"]) == {f"{TOTAL // 4} updates"}
+
+
+def test_one_that_does_not_is_refused_with_the_reason(store: Store) -> None:
+    _, runs, verdict = screened(store, Contrary(), Budget(trials=24))
+    assert len(runs[Phase.SCREEN]) == 16
+    assert len(runs[Phase.SEARCH]) == 24 - 4
+    assert "Screening was refused: of 16 candidates trained for" in verdict.text
+    (refused,) = [one for one in verdict.details["warnings"] if "Screening was refused" in one]
+    assert "truly best (95 %" in refused
+
+
+def test_screening_stays_within_a_budget_of_updates(store: Store) -> None:
+    study, _, _ = screened(store, Field(), Budget(updates=140 * TOTAL))
+    assert sum(run.total_updates for run in store.runs(study.id)) <= 140 * TOTAL
