@@ -288,9 +288,10 @@ def notes() -> list[str]:
         f"- An error in the quadratics was mended on {MENDED} UTC: an explosion that began and ended between two of",
         "  every 16 updates went unseen (1, 3 and 24 of 784 random candidates on A, B and C). The studies were run",
         f"  again, except {', '.join(old) or 'none'}.",
-        "- Constants of our search (the description's features, the cut of the bad end, the share of plain draws, the",
-        "  spread of the centre) were chosen on A, B, C, digits, mnist1d-mlp and chars, by studies with the same",
-        "  search seeds; mnist1d-conv and mnist5k took no part in that.",
+        "- Constants of our search (the description's features, how the bad end is cut or bent, the shares of plain",
+        "  draws and of arms' turns, the spread of the priors and of the centre) were chosen on A, B, C, A5, digits,",
+        "  mnist1d-mlp and chars, the latest with search seeds from 1000 on, which are none of these; mnist1d-conv and",
+        "  mnist5k took no part in that.",
         "",
     ]
 

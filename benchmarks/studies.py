@@ -97,7 +97,7 @@ def shoot(chromium: str, url: str, to: Path, size: tuple[int, int], crop: int | 
     """A picture of a page at this window size; crop: how much of its width is kept."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         window = f"--window-size={size[0]},{size[1]}"
-        kept = [f"--user-data-dir={profile}", window, f"--screenshot={to}", "--virtual-time-budget=20000"]
+        kept = [f"--user-data-dir={profile}", window, f"--screenshot={to}", "--virtual-time-budget=60000"]
         subprocess.run([chromium, *FLAGS, *kept, url], check=True, stderr=subprocess.DEVNULL)
     if crop is not None:
         from PIL import Image

@@ -53,10 +53,11 @@ class RealTask(Problem):
         data = self.data()
         starts = [_start(self.shapes, seed) for seed in seeds]
         params = [torch.stack(one).requires_grad_(True) for one in zip(*starts, strict=True)]
-        order = torch.stack([_order(len(data.x), self.batch, self.total_updates, seed) for seed in seeds])
+        updates = lrs.shape[1]
+        order = torch.stack([_order(len(data.x), self.batch, updates, seed) for seed in seeds])
         step = _AdamW(params) if self.adamw else _Momentum(params)
         rates = torch.from_numpy(lrs.astype(np.float32))
-        for t in range(self.total_updates):
+        for t in range(updates):
             picked = order[:, t]
             logits = self.forward(params, data.x[picked])
             loss = F.cross_entropy(logits.flatten(0, 1), data.y[picked].flatten(), reduction="sum") / self.batch
