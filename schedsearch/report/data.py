@@ -158,4 +158,10 @@ def _noise(rows: StudyRows) -> NoiseFacts:
         seeds=noise.seeds,
         pairing_correlation=pairing_correlation(race),
         pairing_used=any(one.paired for one in compared),
+        sentences=_sentences({} if rows.verdict is None else rows.verdict.details),
     )
+
+
+def _sentences(details: Mapping[str, Any]) -> tuple[str, ...]:
+    found = [(details.get(key) or {}).get("sentence") for key in ("resolution", "screening")]
+    return tuple(one for one in found if one)

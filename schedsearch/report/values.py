@@ -276,13 +276,15 @@ class PhaseFacts:
 
 @dataclass(frozen=True)
 class NoiseFacts:
-    """How results scatter, and whether pairs of seeds help."""
+    """How results scatter, and whether pairs of seeds help. sentences: what the confirmation can tell apart, and what a
+    shorter horizon was worth."""
 
     sd: float | None
     relative_sd: float | None
     seeds: int
     pairing_correlation: float | None
     pairing_used: bool
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True)

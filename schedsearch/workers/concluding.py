@@ -48,8 +48,8 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         "warnings": list(evidence.warnings(found, _circumstances(desk, finalists, trust, resolution, screened))),
         "noise": asdict(noise),
         "pairing": {"correlation": correlation, "used": use_pairing},
-        "resolution": None if resolution is None else {**asdict(resolution), "reached": resolution.reached},
-        "screening": None if screened is None else {**asdict(screened), "sentence": screened.sentence},
+        "resolution": _as_details(resolution),
+        "screening": _as_details(screened),
         "held_fixed": {key: desk.study.budget[key] for key in HELD_FIXED if desk.study.budget.get(key) is not None},
         "versions": {**{name: metadata.version(name) for name in LIBRARIES}, "python": platform.python_version()},
         "predictions": predicted,
@@ -70,6 +70,10 @@ def conclude(desk: Desk, finalists: Sequence[Finalist]) -> Verdict:
         comparisons=tuple(ComparisonRow(**vars(one)) for one in found.comparisons),
         answers=tuple(_answer_row(one) for one in [*found.answers, *_unconfirmed(desk, found.answers)]),
     )
+
+
+def _as_details(one: Resolution | Screening | None) -> dict[str, Any] | None:
+    return None if one is None else {**asdict(one), "sentence": one.sentence}
 
 
 def _resolution(desk: Desk, finalists: Sequence[Finalist], correlation: float | None) -> Resolution | None:

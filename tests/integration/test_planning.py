@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from schedsearch.commands.preparation import _queue_baselines, _queue_noise
+from schedsearch.evidence.resolution import half_width
 from schedsearch.schedule import Cosine, Schedule, describe_curve
 from schedsearch.search.plan import Budget, Plan, make_plan
 from schedsearch.space import SearchSpace, arm_of, load_space
@@ -347,10 +348,10 @@ def test_the_measured_noise_decides_the_seeds_of_a_resolution(store: Store, want
     assert seeds == Plan.from_dict(study.plan).confirm_seeds
     if wanted > NOISE:
         assert seeds == 6
-        assert reached["reached"] < wanted
+        assert half_width(reached["sd"], seeds, reached["correlation"]) < wanted
     else:
         assert seeds > 6
-        assert reached["reached"] == pytest.approx(wanted, rel=0.5)
+        assert half_width(reached["sd"], seeds, reached["correlation"]) == pytest.approx(wanted, rel=0.5)
     assert f"With {seeds} seeds a finalist" in verdict.text
 
 

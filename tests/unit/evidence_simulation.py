@@ -36,6 +36,8 @@ class Simulated:
     race_winner: int
     pick_of_all: int
     race_mean: float
+    racing: tuple[int, ...]
+    best_on_one_seed: int
 
     @property
     def race_error(self) -> float:
@@ -56,7 +58,11 @@ class Simulated:
 
     @property
     def entrants(self) -> np.ndarray:
-        return self.truth[: self.baselines[0]]
+        return self.truth[list(self.racing)]
+
+    def regret_among_searched(self, one: int) -> float:
+        """How much worse than the truly best candidate of the search this one is."""
+        return float(self.truth[one] - self.truth[: self.baselines[0]].min())
 
     @property
     def regret(self) -> float:
@@ -89,16 +95,28 @@ class World:
 
 
 def simulate(
-    rng: np.random.Generator, *, spread: float, correlation: float, entrants: int = 9, baselines: int = 3
+    rng: np.random.Generator,
+    *,
+    spread: float,
+    correlation: float,
+    entrants: int = 9,
+    baselines: int = 3,
+    searched: int | None = None,
 ) -> Simulated:
-    world = _world(rng, spread, correlation, entrants + baselines)
-    race, runs = _race(world, list(range(entrants)))
+    """One study. searched: how many candidates the search tried, on one seed each; the best of them enter the race."""
+    many = searched or entrants
+    world = _world(rng, spread, correlation, many + baselines)
+    single = world.train(list(range(many)), 0, 1)
+    best = sorted(single, key=lambda one: single[one][0])
+    racing = sorted(best[:entrants])
+    race, runs = _race(world, racing)
     winner = race_winner(race, "minimize")
     assert winner is not None
     answers = dict(enumerate(world.answers))
     rivals = [runner_up(race, "minimize", answers, winner, question) for question in Question]
     roles = {one: "runner-up" for one in rivals if one is not None} | {winner: "winner"}
-    roles |= dict.fromkeys(range(entrants, entrants + baselines), "baseline")
+    fixed = tuple(range(many, many + baselines))
+    roles |= dict.fromkeys(fixed, "baseline")
     confirmed = world.train(list(roles), 1000, CONFIRM_SEEDS)
     lasting = finishers(race, "minimize")
     verdict = decide(
@@ -118,11 +136,11 @@ def simulate(
         "minimize",
         use_pairing=pairing_pays(pairing_correlation(race)),
     )
-    everyone = world.train(list(range(entrants)), 5000, ALL_SEEDS)
+    everyone = world.train(racing, 5000, ALL_SEEDS)
     pick = min(everyone, key=lambda one: fmean(everyone[one].values()))
-    fixed = tuple(range(entrants, entrants + baselines))
     spent = runs + CONFIRM_SEEDS * len(roles)
-    return Simulated(world.truth, verdict, fixed, spent, winner, pick, fmean(race[winner].values()))
+    mean = fmean(race[winner].values())
+    return Simulated(world.truth, verdict, fixed, spent, winner, pick, mean, tuple(racing), best[0])
 
 
 def _world(rng: np.random.Generator, spread: float, correlation: float, count: int) -> World:

@@ -72,6 +72,7 @@ def test_what_was_held_fixed_and_the_noise_are_shown(clear: str) -> None:
     assert "noise between seeds sd 0.0" in text
     assert "search space framework (" in text
     assert "torch 2.13.0" in text
+    assert "With 6 seeds a finalist, differences of about 0.02 show." in text
 
 
 def test_warnings_stand_right_below_the_verdict() -> None:
