@@ -81,15 +81,16 @@ def check(storage: str) -> None:
 @cli.command()
 @storage_option
 @mlflow_option
+@click.option("--checkpoints", metavar="FOLDER|URL", help="As for `launch`: whether it can be written from here.")
 @json_option
-def doctor(storage: str, mlflow: str, as_json: bool) -> None:
+def doctor(storage: str, mlflow: str, checkpoints: str | None, as_json: bool) -> None:
     """Look at everything a study needs on this machine."""
     from dataclasses import asdict
 
     from schedsearch.commands import inspect
     from schedsearch.commands.live import print_table
 
-    findings = [asdict(finding) for finding in inspect.doctor(storage, mlflow)]
+    findings = [asdict(finding) for finding in inspect.doctor(storage, mlflow, checkpoints)]
     if as_json:
         emit_json(findings)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from schedsearch.cli.group import cli, emit_json, json_option, mlflow_option, storage_option
+from schedsearch.errors import InvalidInput
 
 
 @cli.command()
@@ -26,6 +27,22 @@ def status(study: str, storage: str, watch: bool, as_json: bool) -> None:
             from schedsearch.commands.live import print_progress
 
             print_progress(progress)
+
+
+@cli.command()
+@storage_option
+@click.option("--listen", metavar="HOST:PORT", help="Answer Prometheus at http://HOST:PORT/metrics until interrupted.")
+def metrics(storage: str, listen: str | None) -> None:
+    """Every study's runs, failures, workers and best score, in Prometheus' text format."""
+    from schedsearch.commands.metrics import metrics_text, serve_metrics
+
+    if listen is None:
+        click.echo(metrics_text(storage), nl=False)
+        return
+    host, _, port = listen.rpartition(":")
+    if not (host and port.isdigit() and int(port) < 65536):
+        raise InvalidInput(f"`listen` must be HOST:PORT, such as 127.0.0.1:9464, but is {listen!r} instead.")
+    serve_metrics(storage, host, int(port))
 
 
 @cli.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -174,12 +174,16 @@ def resume(study: str, storage: str) -> None:
 @storage_option
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="Torch threads of this worker.")
+@click.option(
+    "--log", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How events go to stderr."
+)
 @safety_options
 def worker(
     study: str | None,
     storage: str,
     device: str,
     threads: int | None,
+    log: Literal["text", "json"],
     stall_timeout: float,
     checkpoints: str | None,
     checkpoint_every: float,
@@ -188,10 +192,12 @@ def worker(
 
     SIGTERM and Ctrl-C write a checkpoint of the run in hand and give it back; a second one does not wait for that.
     """
+    from schedsearch.workers import logs
     from schedsearch.workers.loop import WorkerOptions
     from schedsearch.workers.safety import Safety, checkpoint_place
     from schedsearch.workers.serve import serve
 
+    logs.set_up(log)
     safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every)
     serve(storage, WorkerOptions(study, device, threads, safety=safety))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+import secrets
+import shutil
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -11,8 +14,9 @@ from typing import Any
 
 from schedsearch.errors import SchedsearchError, StoreError
 from schedsearch.space import SearchSpace, builtin_spaces, load_space
-from schedsearch.store import Store, check, redact, upgrade
+from schedsearch.store import SchemaStatus, Store, check, redact, upgrade
 from schedsearch.task.registry import TaskInfo, builtin_tasks
+from schedsearch.workers.safety import checkpoint_place
 
 LIBRARIES = (
     "torch",
@@ -26,6 +30,8 @@ LIBRARIES = (
     "pydantic",
     "click",
 )
+CLOCKS_APART_S = 5.0
+LEAST_FREE_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,17 @@ def db_check(storage: str) -> dict[str, Any]:
     return {"storage": redact(storage), **asdict(check(storage))}
 
 
-def doctor(storage: str, mlflow_uri: str) -> list[Finding]:
-    """Look at everything a study needs: interpreter, libraries, store, MLflow, devices, free disk."""
+def doctor(storage: str, mlflow_uri: str, checkpoints: str | None = None) -> list[Finding]:
+    """Look at everything a study needs: interpreter, libraries, store, its schema and clock, MLflow, checkpoints,
+    devices, free disk. checkpoints: as `launch --checkpoints`."""
     return [
         Finding("python", True, platform.python_version()),
         *(_library(name) for name in LIBRARIES),
-        _store(storage),
+        *_store(storage),
         _mlflow(mlflow_uri),
-        _devices(),
+        _checkpoints(checkpoint_place(checkpoints, storage)),
+        *_devices(),
+        _disk(),
     ]
 
 
@@ -95,14 +104,50 @@ def _library(name: str) -> Finding:
         return Finding(name, False, "not installed")
 
 
-def _store(storage: str) -> Finding:
+def _store(storage: str) -> list[Finding]:
     if not store_exists(storage):
-        return Finding("store", True, f"{redact(storage)} (will be made by the first launch)")
+        return [Finding("store", True, f"{redact(storage)} (will be made by the first launch)")]
     try:
+        schema = check(storage)
         with Store.open(storage) as store:
-            return Finding("store", True, f"{redact(storage)}, {len(store.studies())} studies")
+            found = Finding("store", True, f"{redact(storage)}, {len(store.studies())} studies")
+            return [found, Finding("schema", schema.fits, _schema(schema)), _clock(store)]
     except SchedsearchError as error:
-        return Finding("store", False, str(error))
+        return [Finding("store", False, str(error))]
+
+
+def _schema(schema: SchemaStatus) -> str:
+    behind = "" if schema.fits else "; `schedsearch db upgrade` brings it up to date"
+    return f"version {schema.found}, this code's is {schema.expected}{behind}"
+
+
+def _clock(store: Store) -> Finding:
+    """Leases go by the database's clock alone, so that a wrong one here only confuses whoever reads times."""
+    before = time.time()
+    apart = store.clock() - (before + time.time()) / 2
+    return Finding("clock", abs(apart) < CLOCKS_APART_S, f"the database's is {apart:+.1f} s from this machine's")
+
+
+def _checkpoints(where: str | None) -> Finding:
+    """Whether a file can be written there, read back and removed again."""
+    if where is None:
+        return Finding("checkpoints", True, "switched off")
+    from schedsearch.training.checkpoints import open_place
+
+    name, content = f"doctor-{secrets.token_hex(8)}.ckpt", secrets.token_bytes(64)
+    try:
+        place = open_place(where)
+        place.write(name, content)
+        healthy = place.read(name) == content
+        place.remove(name)
+    except Exception as error:
+        return Finding("checkpoints", False, f"{redact(where)} cannot be used: {error}")
+    return Finding("checkpoints", healthy, f"{redact(where)} can be written, by this user on this machine")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    return Finding("disk", free > LEAST_FREE_BYTES, f"{free / 1e9:.1f} GB free here")
 
 
 def _mlflow(uri: str) -> Finding:
@@ -118,10 +163,10 @@ def _mlflow(uri: str) -> Finding:
         return Finding("mlflow", False, str(error))
 
 
-def _devices() -> Finding:
-    from schedsearch.training.devices import default_devices
+def _devices() -> list[Finding]:
+    from schedsearch.training.devices import default_devices, describe_device
 
-    return Finding("devices", True, ", ".join(default_devices()))
+    return [Finding("device", True, describe_device(name)) for name in default_devices()]
 
 
 def store_exists(storage: str) -> bool:

@@ -36,8 +36,9 @@ def headline(progress: Progress) -> str:
     left = "" if progress.state != "running" else f", at most {duration(progress.seconds_left)} left"
     wanted = None if progress.phase == "noise" else progress.resolution  # the noise decides the seeds
     fine = "" if wanted is None else f" ({progress.confirm_seeds} seeds a finalist to resolve {wanted:g})"
+    speed = "" if progress.runs_per_hour is None else f" ({progress.runs_per_hour:.0f} an hour)"
     return (
-        f"{progress.phase}: {progress.done} of at most {progress.planned} runs{fine}, "
+        f"{progress.phase}: {progress.done} of at most {progress.planned} runs{speed}{fine}, "
         f"best {progress.metric} so far {best}{left}"
     )
 
@@ -84,8 +85,23 @@ def panel(progress: Progress) -> RenderableType:
         phases.add_row(*_phase_cells(one, current=one.phase == progress.phase))
     workers = Table.grid(padding=(0, 2))
     for activity in progress.workers:
-        workers.add_row(Text(activity.device, style="dim"), f"run {activity.run_id}", activity.schedule)
-    return Group(Text(f"study {progress.study}", style="bold"), phases, Text(headline(progress)), workers)
+        share = f"{activity.updates_done}/{activity.total_updates}"
+        age = f"{activity.seconds:.0f} s" + (f", attempt {activity.attempt}" if activity.attempt > 1 else "")
+        workers.add_row(Text(activity.device, style="dim"), f"run {activity.run_id}", share, age, activity.schedule)
+    lines = [Text(headline(progress)), *(Text(one, style="yellow") for one in troubles(progress))]
+    return Group(Text(f"study {progress.study}", style="bold"), phases, *lines, workers)
+
+
+def troubles(progress: Progress) -> list[str]:
+    """What a person should know beyond the numbers: attempts without a result, silent workers, why a study ended."""
+    found = [] if progress.reason is None else [f"{progress.state}: {progress.reason}"]
+    if progress.failures:
+        by_class = ", ".join(f"{number} {failure}" for failure, number in progress.failures.items())
+        found.append(f"attempts without a result: {by_class}")
+    silent = sum(one.lease_left_s < 0 for one in progress.workers)
+    if silent:
+        found.append(f"{silent} of {len(progress.workers)} workers have gone silent; others take their runs over")
+    return found
 
 
 def _phase_cells(one: PhaseProgress, *, current: bool) -> tuple[RenderableType, ...]:

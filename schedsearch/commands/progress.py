@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from schedsearch.search.plan import Plan
-from schedsearch.store import Phase, Run, RunState, Store, Study
+from schedsearch.store import Activity, Overview, Phase, RunState, Store, Study
 
 ORDER = (Phase.NOISE, Phase.SCREEN, Phase.SEARCH, Phase.RACE, Phase.CONFIRM)
 
@@ -26,20 +26,24 @@ class PhaseProgress:
 
 @dataclass(frozen=True)
 class WorkerActivity:
-    """What one worker trains now."""
+    """What one worker trains now. seconds: since it began; lease_left_s: until others may take the run over."""
 
     worker_id: str
     device: str
     run_id: int
     schedule: str
+    attempt: int
     updates_done: int
     total_updates: int
+    seconds: float
+    lease_left_s: float
 
 
 @dataclass(frozen=True)
 class Progress:
     """A study at one moment. `seconds_left` is None until the first run has ended. resolution: the smallest difference
-    that was asked for; confirm_seeds: the seeds a finalist that are planned."""
+    that was asked for; confirm_seeds: the seeds a finalist that are planned. runs_per_hour: in the last minutes.
+    failures: attempts without a result, by class; retried: runs that took several."""
 
     study: str
     state: str
@@ -53,6 +57,12 @@ class Progress:
     seconds_left: float | None
     resolution: float | None
     confirm_seeds: int
+    runs_per_hour: float | None
+    trained_s: float
+    peak_memory_bytes: int | None
+    failures: Mapping[str, int]
+    retried: int
+    reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,12 +79,10 @@ class Progress:
 def read_progress(store: Store, name: str) -> Progress:
     """Raises UnknownStudy when there is none of that name."""
     study = store.study(name)
-    runs = store.runs(study.id)
+    found = store.overview(study.id, study.direction)
     shown = [one for one in ORDER if one is not Phase.SCREEN or study.budget.get("screen") is not None]
-    phases = tuple(_phase(study, phase, [run for run in runs if run.phase is phase]) for phase in shown)
-    best = _best(study, runs)
-    running = [run for run in runs if run.state is RunState.RUNNING]
-    named = {run.candidate_id for run in [*running, *([] if best is None else [best])]}
+    phases = tuple(_phase(study, phase, found.counts[phase]) for phase in shown)
+    named = {one.candidate_id for one in found.active} | ({found.best[0]} if found.best else set())
     names = {one.id: one.schedule.describe() for one in store.candidates(study.id, ids=named)}
     return Progress(
         study=name,
@@ -83,26 +91,32 @@ def read_progress(store: Store, name: str) -> Progress:
         phases=phases,
         metric=study.metric,
         direction=study.direction,
-        best_score=None if best is None else best.score,
-        best_schedule=None if best is None else names[best.candidate_id],
-        workers=tuple(_activity(run, names[run.candidate_id]) for run in running),
-        seconds_left=_seconds_left(runs, phases),
+        best_score=None if found.best is None else found.best[1],
+        best_schedule=None if found.best is None else names[found.best[0]],
+        workers=tuple(_activity(one, names[one.candidate_id]) for one in found.active),
+        seconds_left=_seconds_left(found, phases),
         resolution=study.budget.get("resolution"),
         confirm_seeds=study.plan["confirm_seeds"],
+        runs_per_hour=3600 * found.recent / found.recent_s if found.recent and found.recent_s > 0 else None,
+        trained_s=found.trained_s,
+        peak_memory_bytes=found.peak_memory_bytes,
+        failures={failure.value: number for failure, number in found.failures.items()},
+        retried=found.retried,
+        reason=study.reason,
     )
 
 
-def _phase(study: Study, phase: Phase, runs: Sequence[Run]) -> PhaseProgress:
-    counts = {state: sum(run.state is state for run in runs) for state in RunState}
+def _phase(study: Study, phase: Phase, counts: Mapping[RunState, int]) -> PhaseProgress:
     over = ORDER.index(study.phase) > ORDER.index(phase) or study.state.value == "finished"
     known = over or phase is study.phase is Phase.CONFIRM
+    runs = sum(counts.values())
     return PhaseProgress(
         phase=phase.value,
-        planned=len(runs) if known else max(len(runs), _most(study, phase)),
-        done=sum(run.state.is_finished for run in runs),
-        running=counts[RunState.RUNNING],
-        diverged=counts[RunState.DIVERGED],
-        failed=counts[RunState.FAILED],
+        planned=runs if known else max(runs, _most(study, phase)),
+        done=sum(number for state, number in counts.items() if state.is_finished),
+        running=counts.get(RunState.RUNNING, 0),
+        diverged=counts.get(RunState.DIVERGED, 0),
+        failed=counts.get(RunState.FAILED, 0),
     )
 
 
@@ -117,27 +131,22 @@ def _most(study: Study, phase: Phase) -> int:
     }[phase]
 
 
-def _best(study: Study, runs: Sequence[Run]) -> Run | None:
-    sign = 1.0 if study.direction == "minimize" else -1.0
-    scored = [run for run in runs if run.score is not None and run.phase is not Phase.SCREEN]
-    return min(scored, key=lambda run: sign * (run.score or 0.0), default=None)
-
-
-def _activity(run: Run, schedule: str) -> WorkerActivity:
+def _activity(one: Activity, schedule: str) -> WorkerActivity:
     return WorkerActivity(
-        worker_id=run.worker_id or "",
-        device=run.device or "",
-        run_id=run.id,
+        worker_id=one.worker_id,
+        device=one.device,
+        run_id=one.run_id,
         schedule=schedule,
-        updates_done=run.updates_done or 0,
-        total_updates=run.total_updates,
+        attempt=one.attempt,
+        updates_done=one.updates_done,
+        total_updates=one.total_updates,
+        seconds=round(one.seconds, 1),
+        lease_left_s=round(one.lease_left_s, 1),
     )
 
 
-def _seconds_left(runs: Sequence[Run], phases: Sequence[PhaseProgress]) -> float | None:
-    durations = [run.duration_s for run in runs if run.duration_s is not None]
-    if not durations:
+def _seconds_left(found: Overview, phases: Sequence[PhaseProgress]) -> float | None:
+    if not found.ended:
         return None
     left = sum(one.planned - one.done for one in phases)
-    at_once = max(1, sum(run.state is RunState.RUNNING for run in runs))
-    return left * sum(durations) / len(durations) / at_once
+    return left * found.trained_s / found.ended / max(1, len(found.active))

@@ -3,6 +3,7 @@
 from schedsearch.store.engine import redact, tune_engine
 from schedsearch.store.migrations import check, upgrade
 from schedsearch.store.records import (
+    Activity,
     AnswerRow,
     Candidate,
     Claim,
@@ -13,6 +14,7 @@ from schedsearch.store.records import (
     NewCandidate,
     NewRun,
     NewStudy,
+    Overview,
     Phase,
     Probe,
     Run,
@@ -27,6 +29,7 @@ from schedsearch.store.records import (
 from schedsearch.store.store import Store
 
 __all__ = [
+    "Activity",
     "AnswerRow",
     "Candidate",
     "Claim",
@@ -37,6 +40,7 @@ __all__ = [
     "NewCandidate",
     "NewRun",
     "NewStudy",
+    "Overview",
     "Phase",
     "Probe",
     "Run",

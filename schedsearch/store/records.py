@@ -155,6 +155,40 @@ class Run(NewRun):
 
 
 @dataclass(frozen=True)
+class Activity:
+    """A run that a worker trains now. seconds: since it was claimed; lease_left_s: below 0 once the lease has expired;
+    both by the database's clock."""
+
+    run_id: int
+    candidate_id: int
+    worker_id: str
+    device: str
+    attempt: int
+    updates_done: int
+    total_updates: int
+    seconds: float
+    lease_left_s: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A study at one moment. ended, trained_s: runs that ended, and how long they took together. failures: by the class
+    of an attempt that had no result; retried: runs that took more than one. recent: runs that ended in the last
+    recent_s seconds. best: candidate and score. peak_memory_bytes: the most that any run took, where it is known."""
+
+    counts: Mapping[Phase, Mapping[RunState, int]]
+    failures: Mapping[Failure, int]
+    retried: int
+    ended: int
+    trained_s: float
+    peak_memory_bytes: int | None
+    recent: int
+    recent_s: float
+    best: tuple[int, float] | None
+    active: tuple[Activity, ...]
+
+
+@dataclass(frozen=True)
 class Claim:
     """The right to train a run: valid while the lease lives and `attempt` is the row's."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from schedsearch.errors import InvalidInput, StudyExists, UnknownStudy
-from schedsearch.store import planning, probes, queue, verdicts
+from schedsearch.store import overview, planning, probes, queue, verdicts
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.migrations import ensure
 from schedsearch.store.planning import lock_study
@@ -23,6 +23,7 @@ from schedsearch.store.records import (
     NewCandidate,
     NewRun,
     NewStudy,
+    Overview,
     Phase,
     Probe,
     Run,
@@ -291,6 +292,15 @@ class Store:
     def counts(self, study_id: int) -> dict[Phase, dict[RunState, int]]:
         """How many runs are in which state, for every phase; states that no run is in are left out."""
         return self._read(lambda it: queue.counts(it, study_id))
+
+    def overview(self, study_id: int, direction: str) -> Overview:
+        """Where the study stands, by a handful of grouped queries whatever its size."""
+        lowest = direction == "minimize"
+        return self._read(lambda it: overview.read(it, study_id, lowest_is_best=lowest))
+
+    def clock(self) -> float:
+        """Seconds since 1970 by the database's clock, which leases go by."""
+        return self._read(overview.clock)
 
     def measurements(self, run_id: int) -> list[MeasurementRow]:
         """The run's measurements, by update."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schedsearch.errors import InvalidTask, SchedsearchError
+from schedsearch.workers import logs
 from schedsearch.workers.safety import Safety
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def main() -> int:
     parser.add_argument("--facts", type=Path)
     parser.add_argument("--safety", type=lambda text: Safety(**json.loads(text)), default=Safety())
     given = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up("text")
     try:
         if given.plan:
             return _plan(given)

@@ -150,8 +150,24 @@ class Worker:
         try:
             return self._planner(study).step()
         except LeaseLost:
-            logger.warning("study %s: the planner's lease was lost; somebody else plans it now", study.name)
+            sentence = "study %s: the planner's lease was lost; somebody else plans it now"
+            logger.warning(sentence, study.name, extra={"study": study.name, "worker": self._id})
             return False
+
+    def _about(self, claim: Claim) -> dict[str, object]:
+        """What a log line says about a run beside its message."""
+        return {
+            "study": self._study(claim.study_id).name,
+            "run": claim.run_id,
+            "worker": self._id,
+            "device": self._options.device,
+            "attempt": claim.attempt,
+        }
+
+    def _log_end(self, claim: Claim, result: RunResult, spent_s: float) -> None:
+        shown = "" if result.score is None else f", score {result.score:.6g}"
+        about = {**self._about(claim), "seconds": round(spent_s, 3), "state": result.state.value, "score": result.score}
+        logger.info("run %s: %s after %.1f s%s", claim.run_id, result.state.value, spent_s, shown, extra=about)
 
     def _claim(self) -> Claim | None:
         study_id = None if self._options.study is None else self._store.study(self._options.study).id
@@ -183,7 +199,8 @@ class Worker:
                 )
             self._conclude(claim, answer, heartbeat.take(), time.monotonic() - started)
         except LeaseLost:
-            logger.warning("run %s: the lease was lost; somebody else trains it now", claim.run_id)
+            sentence = "run %s: the lease was lost; somebody else trains it now"
+            logger.warning(sentence, claim.run_id, extra=self._about(claim))
 
     def _order(self, claim: Claim) -> Order:
         study, safety = self._study(claim.study_id), self._options.safety
@@ -205,13 +222,17 @@ class Worker:
         """Hand the run's end to the store: its result, a lost attempt, or the run itself."""
         if answer.kind in ("interrupted", "refused"):
             self._store.release(claim)
+            logger.info("run %s: given back", claim.run_id, extra=self._about(claim))
             if answer.kind == "refused":
                 raise InvalidTask(str(answer.reason))
         elif answer.kind in RESULTS:
-            self._store.finish(claim, RunResult(RESULTS[answer.kind], reason=answer.reason, **answer.values), rows)
+            result = RunResult(RESULTS[answer.kind], reason=answer.reason, **answer.values)
+            self._store.finish(claim, result, rows)
+            self._log_end(claim, result, spent_s)
         else:
-            logger.error("run %s: %s", claim.run_id, answer.reason)
             failure = Failure(answer.kind)
+            about = {**self._about(claim), "state": failure.value}
+            logger.error("run %s: %s", claim.run_id, answer.reason, extra=about)
             failed = RunResult(
                 RunState.FAILED, reason=answer.reason, failure=failure, log_tail=answer.log, duration_s=spent_s
             )

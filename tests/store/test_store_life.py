@@ -178,6 +178,7 @@ def test_a_run_from_its_claim_to_its_result(store: Store, study_id: int) -> None
     assert store.counts(study_id) == {
         Phase.NOISE: {},
         Phase.SEARCH: {RunState.COMPLETED: 1, RunState.WAITING: 1},
+        Phase.SCREEN: {},
         Phase.RACE: {},
         Phase.CONFIRM: {},
     }
