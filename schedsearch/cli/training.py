@@ -35,7 +35,8 @@ from schedsearch.errors import InvalidInput
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Study seed; every other seed follows from it.")
 @click.option("--workers", type=int, help="Worker processes. Default: one a core, or one a GPU.")
-@click.option("--devices", help="Devices, comma-separated (`cpu`, `cuda:0,cuda:1`). Default: what this machine has.")
+@click.option("--devices", help="Devices, comma-separated (`cpu`, `cuda:0,cuda:1`, `0,1`). Default: all that are here.")
+@click.option("--per-device", type=int, help="Workers a device, which share its memory (a CPU: its threads) evenly.")
 @storage_option
 @mlflow_option
 @click.option(
@@ -122,7 +123,7 @@ def launch(context: click.Context, /, study_file: Path | None, as_json: bool, de
 
 
 OF_THIS_MACHINE = (
-    "resume", "storage", "mlflow", "output_dir", "workers", "devices", "as_json",
+    "resume", "storage", "mlflow", "output_dir", "workers", "devices", "per_device", "as_json",
     "stall_timeout", "checkpoints", "checkpoint_every",
 )  # fmt: skip
 
@@ -172,8 +173,15 @@ def resume(study: str, storage: str) -> None:
 @cli.command()
 @click.argument("study", required=False)
 @storage_option
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="Torch threads of this worker.")
+@click.option(
+    "--devices",
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Devices, comma-separated (`cpu`, `cuda:0`, `0,1`); one worker process each.",
+)
+@click.option("--per-device", type=click.IntRange(min=1), help="Workers a device, which share its memory evenly.")
+@click.option("--threads", type=click.IntRange(min=1), help="Torch threads of each worker.")
 @click.option(
     "--log", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How events go to stderr."
 )
@@ -181,7 +189,8 @@ def resume(study: str, storage: str) -> None:
 def worker(
     study: str | None,
     storage: str,
-    device: str,
+    devices: str,
+    per_device: int | None,
     threads: int | None,
     log: Literal["text", "json"],
     stall_timeout: float,
@@ -192,14 +201,12 @@ def worker(
 
     SIGTERM and Ctrl-C write a checkpoint of the run in hand and give it back; a second one does not wait for that.
     """
-    from schedsearch.workers import logs
-    from schedsearch.workers.loop import WorkerOptions
+    from schedsearch.commands.fleet import worker as run
+    from schedsearch.commands.options import parse_devices
     from schedsearch.workers.safety import Safety, checkpoint_place
-    from schedsearch.workers.serve import serve
 
-    logs.set_up(log)
     safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every)
-    serve(storage, WorkerOptions(study, device, threads, safety=safety))
+    run(storage, study, parse_devices(devices), per_device, threads, safety, log)
 
 
 @cli.command()

@@ -26,7 +26,7 @@ def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launche
     """
     with LocalWorkers(options.storage, options.safety) as workers:
         if options.resume is None:
-            where = expected_posts(options.devices, options.workers, os.cpu_count() or 1)
+            where = expected_posts(options.devices, options.workers, os.cpu_count() or 1, options.per_device)
             workers.rehearse(str(options.task), options.all_task_options, where)
         from schedsearch.commands.preparation import prepare, reopen
         from schedsearch.commands.running import run

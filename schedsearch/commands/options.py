@@ -22,8 +22,11 @@ DEFAULT_MLFLOW = "sqlite:///mlflow.db"
 
 
 def _devices(value: Any) -> Any:
-    """`cpu` or `cuda:0,cuda:1` as a list."""
-    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+    """`cpu`, `cuda:0,cuda:1` or `0,1` (CUDA devices) as a list."""
+    if not isinstance(value, str):
+        return value
+    named = [one.strip() for one in value.split(",") if one.strip()]
+    return [f"cuda:{one}" if one.isdigit() else one for one in named]
 
 
 def _range(value: tuple[float, float]) -> tuple[float, float]:
@@ -55,6 +58,7 @@ class LaunchOptions(BaseModel):
     seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
     workers: Annotated[Whole, Field(ge=1)] | None = None
     devices: Annotated[tuple[str, ...], BeforeValidator(_devices)] = ()
+    per_device: Annotated[Whole, Field(ge=1)] | None = None
     storage: str = DEFAULT_STORAGE
     mlflow: str = DEFAULT_MLFLOW
     output_dir: Path = Path("schedsearch-results")
@@ -76,6 +80,12 @@ class LaunchOptions(BaseModel):
     def _has_a_task(self) -> Self:
         if self.task is None and self.resume is None:
             raise ValueError("`task` must be given: a built-in task (see `schedsearch tasks`) or your own.")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_number_of_workers(self) -> Self:
+        if self.workers is not None and self.per_device is not None:
+            raise ValueError("`workers` counts all of them, so that `per_device` cannot be given too.")
         return self
 
     @model_validator(mode="after")
@@ -117,6 +127,14 @@ class LaunchOptions(BaseModel):
         task = re.sub(r"[^A-Za-z0-9]+", "-", Path(str(self.task)).name.replace(".py", "")).strip("-")
         space = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.space).stem).strip("-")
         return f"{task}-{space}"[:84] + f"-{now:%Y%m%d-%H%M%S}"
+
+
+def parse_devices(text: str) -> tuple[str, ...]:
+    """The devices that `--devices` names. Raises InvalidInput where it names none."""
+    found = tuple(_devices(text))
+    if not found:
+        raise InvalidInput(f"`devices` must name at least one, such as `cpu` or `0,1`, but is {text!r} instead.")
+    return found
 
 
 def read_study_file(path: Path) -> dict[str, Any]:

@@ -258,7 +258,7 @@ def reopen(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[
         study = store.study(str(options.resume))
         if study.state is StudyState.FINISHED:
             return study, ()
-        where = expected_posts(options.devices, options.workers, os.cpu_count() or 1)
+        where = expected_posts(options.devices, options.workers, os.cpu_count() or 1, options.per_device)
         workers.rehearse(study.task, study.task_options, where)
         facts = workers.facts()
         if facts.fingerprint != study.task_fingerprint:

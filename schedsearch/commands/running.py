@@ -41,7 +41,7 @@ def run(
     with Store.open(options.storage) as store:
         try:
             if study.state is not StudyState.FINISHED:
-                where = posts(devices, options.workers, os.cpu_count() or 1)
+                where = posts(devices, options.workers, os.cpu_count() or 1, options.per_device)
                 _work(store, study, workers, where, folder / "logs", mirror, watch)
             outputs = write_outputs(store, study.name, folder)
             mirror.finish()

@@ -129,7 +129,7 @@ class Trainee:
             return wire.Answer("refused", str(error))
         if self._fingerprint(order.task, order.task_options) != order.task_fingerprint:
             return wire.Answer("refused", f"The task {order.task!r} is another one here than when the study began.")
-        memory = MemoryWatch(order.device)
+        memory = MemoryWatch(order.device, order.memory_share if order.attempt == 1 else 1.0)  # uncapped when retried
         try:
             outcome = train(task, spec, self._record, self._polled(), _checkpoints(order))
         except RunInterrupted as error:

@@ -13,11 +13,13 @@ RESET = Path("/proc/self/clear_refs")
 
 
 class MemoryWatch:
-    """The peak from its making on: of the device on an accelerator, of the whole process on a CPU."""
+    """The peak from its making on: of the device on an accelerator, of the whole process on a CPU. share: of the
+    accelerator's memory, beyond which torch raises OutOfMemoryError; a CPU's memory is not capped."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, share: float = 1.0) -> None:
         self._cuda = torch.device(device) if device.startswith("cuda") else None
         if self._cuda is not None:
+            torch.cuda.set_per_process_memory_fraction(share, self._cuda)
             torch.cuda.reset_peak_memory_stats(self._cuda)
         elif RESET.exists():
             _try_reset()

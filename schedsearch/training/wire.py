@@ -11,7 +11,7 @@ from typing import IO, Any
 @dataclass(frozen=True)
 class Order:
     """Train one run. task_fingerprint: of the task that is meant; schedule: its serialized form; checkpoints: where
-    they are kept (None: nowhere)."""
+    they are kept (None: nowhere). memory_share: of an accelerator's memory, that this run may take."""
 
     task: str
     task_options: Mapping[str, Any]
@@ -24,6 +24,7 @@ class Order:
     attempt: int
     checkpoints: str | None = None
     checkpoint_every_s: float = 60.0
+    memory_share: float = 1.0
 
 
 @dataclass(frozen=True)

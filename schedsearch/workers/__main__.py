@@ -33,12 +33,14 @@ def main() -> int:
     parser.add_argument("--plan", metavar="PLANNER_ID")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--memory-share", type=float, default=1.0)
+    parser.add_argument("--log", choices=["text", "json"], default="text")
     parser.add_argument("--rehearse", metavar="TASK")
     parser.add_argument("--options", type=json.loads, default={})
     parser.add_argument("--facts", type=Path)
     parser.add_argument("--safety", type=lambda text: Safety(**json.loads(text)), default=Safety())
     given = parser.parse_args()
-    logs.set_up("text")
+    logs.set_up(given.log)
     try:
         if given.plan:
             return _plan(given)
@@ -59,7 +61,14 @@ def _serve(given: argparse.Namespace, training: TrainingProcess | None) -> int:
     from schedsearch.workers.loop import WorkerOptions
     from schedsearch.workers.serve import serve
 
-    options = WorkerOptions(given.study, given.device, given.threads, plans_after_s=PATIENCE_S, safety=given.safety)
+    options = WorkerOptions(
+        given.study,
+        given.device,
+        given.threads,
+        plans_after_s=PATIENCE_S,
+        safety=given.safety,
+        memory_share=given.memory_share,
+    )
     serve(os.environ["SCHEDSEARCH_STORAGE"], options, training)
     return 0
 
@@ -81,7 +90,7 @@ def _rehearse_and_serve(given: argparse.Namespace) -> int:
         training.kill()
         return exit_code if orders else 0
     told = json.loads(orders)
-    given.study, given.device = told["study"], told["device"]
+    given.study, given.device, given.memory_share = told["study"], told["device"], told["memory_share"]
     _log_to(Path(told["log"]))
     return _serve(given, training)
 

@@ -20,6 +20,7 @@ from typing import IO, Any, Self
 
 from schedsearch.errors import InvalidTask
 from schedsearch.task.facts import TaskFacts
+from schedsearch.workers.logs import Style
 from schedsearch.workers.safety import Safety
 
 RESTARTS = 3
@@ -31,26 +32,33 @@ DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128")
 
 @dataclass(frozen=True)
 class Post:
-    """Where one worker runs: its device and how many torch threads it may use (None: torch's own choice)."""
+    """Where one worker runs: its device, how many torch threads it may use (None: torch's own choice), and the share of
+    an accelerator's memory that it may take."""
 
     device: str
     threads: int | None
+    memory_share: float = 1.0
 
 
-def posts(devices: Sequence[str], workers: int | None, cores: int) -> list[Post]:
-    """One post a worker. Accelerators: one worker each by default; CPU: one worker a core, one thread each."""
+def posts(devices: Sequence[str], workers: int | None, cores: int, per_device: int | None = None) -> list[Post]:
+    """One post a worker, devices in turn. Accelerators: `per_device` workers each, by default one, which share its
+    memory evenly; CPU: by default one worker a core, the cores' threads divided among them."""
     cpu_only = all(device == "cpu" for device in devices)
-    count = workers or (cores if cpu_only else len(devices))
+    each = per_device or 1
+    count = workers or (cores if cpu_only and per_device is None else each * len(devices))
     threads = max(1, cores // count) if cpu_only else None
-    return [Post(devices[index % len(devices)], threads) for index in range(count)]
+    places = [devices[index % len(devices)] for index in range(count)]
+    return [Post(one, threads, 1.0 if one == "cpu" else 1 / places.count(one)) for one in places]
 
 
-def expected_posts(devices: Sequence[str], workers: int | None, cores: int) -> list[Post]:
+def expected_posts(
+    devices: Sequence[str], workers: int | None, cores: int, per_device: int | None = None
+) -> list[Post]:
     """The posts that there will be, before torch was asked for the devices: where an accelerator may be used, just one
     to try the task."""
     if any(device != "cpu" for device in devices) or (not devices and _may_have_accelerator()):
         return [Post("cpu", None)]
-    return posts(devices or ("cpu",), workers, cores)
+    return posts(devices or ("cpu",), workers, cores, per_device)
 
 
 def _may_have_accelerator() -> bool:
@@ -81,11 +89,12 @@ class LocalWorkers:
 
     `rehearse` starts them before there is a study: each loads and tries the task (the seconds that importing torch
     takes) and waits. `facts` tells what the first has found, and `start` lets them serve. Each writes its own log; the
-    storage URL travels by environment. safety: of their runs.
+    storage URL travels by environment. safety: of their runs. log: in which style they write theirs.
     """
 
-    def __init__(self, storage: str, safety: Safety | None = None) -> None:
+    def __init__(self, storage: str, safety: Safety | None = None, log: Style = "text") -> None:
         self._storage = storage
+        self._log = log
         self._safety = json.dumps(asdict(safety or Safety()))
         self._study: str | None = None
         self._children: list[_Child] = []
@@ -128,7 +137,8 @@ class LocalWorkers:
         return TaskFacts(**{**found, **pairs})
 
     def start(self, study: str, where: Sequence[Post], log_dir: Path) -> None:
-        """One worker a post, of those that rehearsed where they fit; what is left over of them goes home."""
+        """One worker a post, of those that rehearsed where they fit; what is left over of them goes home. And a planner
+        beside them."""
         self._study = study
         log_dir.mkdir(parents=True, exist_ok=True)
         rehearsed, self._children = self._children, []
@@ -144,9 +154,22 @@ class LocalWorkers:
         self._planner.log = log_dir / "planner.log"
         self._start_planner(self._planner)
 
+    def serve(self, study: str | None, where: Sequence[Post], log_dir: Path) -> None:
+        """One worker a post and no planner: for a study, or for all, that was written elsewhere."""
+        self._study = study
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self._children = [_Child(post, log_dir / f"worker-{index}.log") for index, post in enumerate(where)]
+        for child in self._children:
+            self._start(child)
+
     def _give_orders(self, child: _Child) -> bool:
         """Tell a process that rehearsed what to serve; False when it has died meanwhile."""
-        orders = {"study": self._study, "device": child.post.device, "log": str(child.log.resolve())}
+        orders = {
+            "study": self._study,
+            "device": child.post.device,
+            "memory_share": child.post.memory_share,
+            "log": str(child.log.resolve()),
+        }
         assert child.process is not None and child.process.stdin is not None  # noqa: S101 - made with a pipe
         try:
             child.process.stdin.write(json.dumps(orders).encode() + b"\n")
@@ -156,14 +179,17 @@ class LocalWorkers:
         return True
 
     def _start(self, child: _Child) -> None:
-        self._spawn(child, ["--study", str(self._study), "--device", child.post.device])
+        study = [] if self._study is None else ["--study", self._study]
+        share = ["--memory-share", str(child.post.memory_share)]
+        self._spawn(child, [*study, "--device", child.post.device, *share])
 
     def _start_planner(self, child: _Child) -> None:
         """Under the same name as before, so that it has its lease back at once."""
         self._spawn(child, ["--plan", self._planner_id, "--study", str(self._study)])
 
     def _spawn(self, child: _Child, arguments: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
-        command = [sys.executable, "-m", "schedsearch.workers", "--safety", self._safety, *arguments]
+        command = [sys.executable, "-m", "schedsearch.workers", "--safety", self._safety, "--log", self._log]
+        command += arguments
         threads = {}
         if child.post.threads is not None:
             command += ["--threads", str(child.post.threads)]

@@ -57,7 +57,7 @@ class WorkerOptions:
 
     threads: torch threads of this worker (cores divided by workers); None leaves torch's own choice.
     plans_after_s: how long it has had nothing to train before it plans itself; longer where a planner is at work.
-    safety: checkpoints, and when a run is taken to hang.
+    safety: checkpoints, and when a run is taken to hang. memory_share: of an accelerator's memory, that runs may take.
     """
 
     study: str | None
@@ -66,6 +66,7 @@ class WorkerOptions:
     lease_s: float = LEASE_S
     plans_after_s: float = 0.0
     safety: Safety = field(default_factory=Safety)
+    memory_share: float = 1.0
 
 
 def new_worker_id() -> str:
@@ -216,6 +217,7 @@ class Worker:
             attempt=claim.attempt,
             checkpoints=safety.checkpoints,
             checkpoint_every_s=safety.checkpoint_every_s,
+            memory_share=self._options.memory_share,
         )
 
     def _conclude(self, claim: Claim, answer: Answer, rows: Sequence[MeasurementRow], spent_s: float) -> None:

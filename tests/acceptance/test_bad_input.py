@@ -79,6 +79,11 @@ def test_a_bad_space(tmp_path: Path, text: str, sentence: str) -> None:
         (("--task", "digits", "--trials", "9", "--hours", "1"), "Exactly one of `trials`, `updates`, `hours`"),
         (("--task", "digits", "--updates", "4000"), "pays for"),
         (("--task", "digits", "--resolution", "0"), "`resolution` must be greater than 0, but is 0.0 instead."),
+        (
+            ("--task", "digits", "--workers", "2", "--per-device", "2"),
+            "`workers` counts all of them, so that `per_device` cannot be given too.",
+        ),
+        (("--task", "digits", "--per-device", "0"), "`per_device` must be at least 1, but is 0 instead."),
         (("--task", "digits", "--screen", "1"), "`screen` must be at least 2, but is 1 instead."),
         (("--task", "digits", "--screen", "100"), "`screen` = 100 shortens the horizon from"),
         (("--task", "digits", "--screen", "4", "--trials", "20"), "for at least 24 in the search, but it pays for 20."),

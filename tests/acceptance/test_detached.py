@@ -1,10 +1,12 @@
 """A study written here and trained by workers elsewhere, stopped and taken up again."""
 
+import json
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from command_line import SMALL, schedsearch
+from command_line import SCHEDSEARCH, SMALL, environment, schedsearch
 
 NAME = "detached"
 
@@ -49,3 +51,33 @@ def test_detach_and_resume_exclude_each_other(tmp_path: Path) -> None:
     done = schedsearch("launch", "--detach", "--resume", NAME, cwd=tmp_path)
     assert done.code == 2
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_one_command_serves_with_several_workers_and_hands_a_signal_on(tmp_path: Path) -> None:
+    for name in ("whole", "stopped"):
+        launched = schedsearch(
+            "launch", *SMALL, "--trials", "8", "--study", name, "--detach", "--mlflow", "none", cwd=tmp_path
+        )
+        assert launched.code == 0, launched.err
+    assert schedsearch("worker", "whole", "--per-device", "2", "--log", "json", cwd=tmp_path).code == 0
+    with closing(sqlite3.connect(tmp_path / "schedsearch.db")) as connection:
+        workers = connection.execute("select distinct worker_id from schedsearch_run where study_id = 1").fetchall()
+    assert len(workers) == 2
+    lines = [line for log in (tmp_path / "schedsearch-logs").iterdir() for line in log.read_text().splitlines()]
+    assert {json.loads(line)["worker"] for line in lines} == {one for (one,) in workers}
+    command = [SCHEDSEARCH, "worker", "stopped", "--per-device", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), start_new_session=True) as fleet:
+        for _ in range(200):
+            status = json.loads(schedsearch("status", "stopped", "--json", cwd=tmp_path).out)
+            if len(status["workers"]) == 2:
+                break
+        fleet.terminate()
+        assert fleet.wait(timeout=30) == 0
+    left = json.loads(schedsearch("status", "stopped", "--json", cwd=tmp_path).out)
+    assert (left["workers"], left["state"], left["failures"]) == ([], "running", {})
+
+
+def test_devices_that_are_not_named(tmp_path: Path) -> None:
+    done = schedsearch("worker", "--devices", ",", cwd=tmp_path)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "`devices` must name at least one, such as `cpu` or `0,1`, but is ',' instead." in done.err

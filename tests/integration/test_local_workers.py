@@ -106,6 +106,16 @@ def test_more_were_tried_than_are_needed(tmp_path):
 def test_posts_and_what_is_expected_of_them():
     assert posts(["cpu"], None, 4) == [Post("cpu", 1)] * 4
     assert posts(["cpu"], 2, 4) == [Post("cpu", 2)] * 2
-    assert posts(["cuda:0", "cuda:1"], 3, 4) == [Post("cuda:0", None), Post("cuda:1", None), Post("cuda:0", None)]
+    shared = Post("cuda:0", None, 0.5)
+    assert posts(["cuda:0", "cuda:1"], 3, 4) == [shared, Post("cuda:1", None), shared]
     assert expected_posts(["cpu"], 2, 4) == posts(["cpu"], 2, 4)
     assert expected_posts(["cuda:0", "cuda:1"], None, 4) == [Post("cpu", None)]
+
+
+def test_workers_of_one_accelerator_share_its_memory_and_those_of_a_cpu_its_threads():
+    assert posts(("cuda:0", "cuda:1"), None, 8, per_device=2) == [
+        Post("cuda:0", None, 0.5), Post("cuda:1", None, 0.5), Post("cuda:0", None, 0.5), Post("cuda:1", None, 0.5)
+    ]  # fmt: skip
+    assert posts(("cpu",), None, 8, per_device=2) == [Post("cpu", 4), Post("cpu", 4)]
+    assert posts(("cuda:0",), 3, 8) == [Post("cuda:0", None, pytest.approx(1 / 3))] * 3
+    assert posts(("cuda:0",), None, 8) == [Post("cuda:0", None, 1.0)]
