@@ -37,6 +37,20 @@ from schedsearch.errors import InvalidInput
 @click.option("--workers", type=int, help="Worker processes. Default: one a core, or one a GPU.")
 @click.option("--devices", help="Devices, comma-separated (`cpu`, `cuda:0,cuda:1`, `0,1`). Default: all that are here.")
 @click.option("--per-device", type=int, help="Workers a device, which share its memory (a CPU: its threads) evenly.")
+@click.option(
+    "--launcher",
+    type=click.Choice(["local", "ray", "slurm"]),
+    default="local",
+    show_default=True,
+    help="Where workers run: processes here, Ray tasks, or an array of Slurm jobs (extras `ray`, `slurm`).",
+)
+@click.option(
+    "--launcher-option",
+    "launcher_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of Ray (address, num_cpus) or of submitit (slurm_partition, timeout_min, ...).",
+)
 @storage_option
 @mlflow_option
 @click.option(
@@ -122,21 +136,24 @@ def launch(context: click.Context, /, study_file: Path | None, as_json: bool, de
         click.echo(final_words(options.storage, done, options.mlflow))
 
 
+PAIRS = {"task_options": "task-option", "launcher_options": "launcher-option"}
 OF_THIS_MACHINE = (
     "resume", "storage", "mlflow", "output_dir", "workers", "devices", "per_device", "as_json",
+    "launcher", "launcher_options",
     "stall_timeout", "checkpoints", "checkpoint_every",
 )  # fmt: skip
 
 
 def _launch_options(context: click.Context, study_file: Path | None, given: dict[str, Any]) -> Any:
     """What was typed goes before the environment, that before the study file, that before the defaults."""
-    from schedsearch.commands.options import LaunchOptions, parse_task_options, read_study_file
+    from schedsearch.commands.options import LaunchOptions, parse_pairs, read_study_file
 
     from_file = {} if study_file is None else read_study_file(study_file)
     by_default = {key for key in given if context.get_parameter_source(key) is ParameterSource.DEFAULT}
     if given["resume"] is not None:
         _refuse_with_resume(set(given) - by_default | set(from_file))
-    values = {**given, "task_options": parse_task_options(given["task_options"])}
+    pairs = {key: parse_pairs(given[key], flag) for key, flag in PAIRS.items()}
+    values = {**given, **pairs}
     if context.get_parameter_source("confirm_seeds") is ParameterSource.DEFAULT:
         values["confirm_seeds"] = None
     return LaunchOptions.from_values({**values, **{key: from_file[key] for key in by_default & set(from_file)}})
@@ -225,11 +242,11 @@ def probe(task_options: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """
     from dataclasses import asdict
 
-    from schedsearch.commands.options import parse_task_options
+    from schedsearch.commands.options import parse_pairs
     from schedsearch.commands.probe import ProbeOptions
     from schedsearch.commands.probe import probe as run
 
-    options = ProbeOptions(task_options=parse_task_options(task_options), **given)
+    options = ProbeOptions(task_options=parse_pairs(task_options, "task-option"), **given)
     found = run(options, lambda line: None if as_json else click.echo(line, err=True))
     if as_json:
         emit_json(asdict(found))

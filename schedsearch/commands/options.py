@@ -14,6 +14,7 @@ from schedsearch.errors import InvalidInput
 from schedsearch.search.plan import DEFAULT_TRIALS, Budget
 from schedsearch.space import read_yaml, sentences
 from schedsearch.space.values import Number, Whole
+from schedsearch.workers.launchers import Engine
 from schedsearch.workers.safety import CHECKPOINT_EVERY_S, STALL_TIMEOUT_S, Safety, checkpoint_place
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -59,6 +60,8 @@ class LaunchOptions(BaseModel):
     workers: Annotated[Whole, Field(ge=1)] | None = None
     devices: Annotated[tuple[str, ...], BeforeValidator(_devices)] = ()
     per_device: Annotated[Whole, Field(ge=1)] | None = None
+    launcher: Engine = "local"
+    launcher_options: Mapping[str, Any] = Field(default_factory=dict)
     storage: str = DEFAULT_STORAGE
     mlflow: str = DEFAULT_MLFLOW
     output_dir: Path = Path("schedsearch-results")
@@ -83,8 +86,16 @@ class LaunchOptions(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _says_how_many_workers(self) -> Self:
+        if self.launcher != "local" and self.workers is None:
+            raise ValueError(f"`workers` must be given with `launcher` = {self.launcher}: how many shall it start?")
+        if self.launcher == "local" and self.launcher_options:
+            raise ValueError("`launcher_options` are for `launcher` = ray or slurm, but this is local.")
+        return self
+
+    @model_validator(mode="after")
     def _has_one_number_of_workers(self) -> Self:
-        if self.workers is not None and self.per_device is not None:
+        if self.launcher == "local" and self.workers is not None and self.per_device is not None:
             raise ValueError("`workers` counts all of them, so that `per_device` cannot be given too.")
         return self
 
@@ -147,13 +158,13 @@ def read_study_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def parse_task_options(pairs: tuple[str, ...]) -> dict[str, Any]:
+def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, Any]:
     """`("weight_decay=1e-4", ...)` as a mapping, values read as numbers or booleans where they look like it."""
     options: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key.isidentifier():
-            raise InvalidInput(f"`task-option` must look like name=value, but is {pair!r} instead.")
+            raise InvalidInput(f"`{option}` must look like name=value, but is {pair!r} instead.")
         options[key] = _value(text)
     return options
 

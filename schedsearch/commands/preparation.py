@@ -274,6 +274,8 @@ def reopen(options: LaunchOptions, workers: LocalWorkers) -> tuple[Study, tuple[
 
 def _devices(options: LaunchOptions, facts: TaskFacts) -> tuple[str, ...]:
     """The devices asked for, or those of this machine. Raises InvalidInput for one that is not there."""
+    if options.launcher != "local":
+        return options.devices
     missing = [one for one in options.devices if one != "cpu" and one not in facts.devices]
     if missing:
         there = ", ".join(dict.fromkeys(("cpu", *facts.devices)))

@@ -14,7 +14,8 @@ from schedsearch.commands.outputs import Outputs, write_outputs
 from schedsearch.commands.progress import Progress, read_progress
 from schedsearch.errors import NoSuccessfulRun, SchedsearchError, StudyInterrupted
 from schedsearch.store import RunState, Store, Study, StudyState
-from schedsearch.workers.local import LocalWorkers, Post, posts
+from schedsearch.workers.launchers import Launcher
+from schedsearch.workers.local import Post, posts
 
 POLL_S = 0.2
 SHOW_EVERY_S = 2.0
@@ -32,7 +33,7 @@ def run(
     options: LaunchOptions,
     study: Study,
     devices: tuple[str, ...],
-    workers: LocalWorkers,
+    workers: Launcher,
     watch: Callable[[Progress], None],
 ) -> Launched:
     """Train and plan a study to its verdict, unless it has one, and write its results."""
@@ -41,7 +42,8 @@ def run(
     with Store.open(options.storage) as store:
         try:
             if study.state is not StudyState.FINISHED:
-                where = posts(devices, options.workers, os.cpu_count() or 1, options.per_device)
+                local = posts(devices or ("cpu",), options.workers, os.cpu_count() or 1, options.per_device)
+                where = local if options.launcher == "local" else where_elsewhere(options)
                 _work(store, study, workers, where, folder / "logs", mirror, watch)
             outputs = write_outputs(store, study.name, folder)
             mirror.finish()
@@ -50,10 +52,18 @@ def run(
     return Launched(study.name, replace(outputs, mlflow_url=mirror.url()))
 
 
+def where_elsewhere(options: LaunchOptions) -> list[Post]:
+    """The posts of workers that an engine places: each on a CPU, or on its share of an accelerator where devices were
+    named."""
+    each = options.per_device or 1
+    on_cpu = all(device == "cpu" for device in options.devices)
+    return [Post("cpu" if on_cpu else "cuda", None, 1.0 if on_cpu else 1 / each)] * (options.workers or 1)
+
+
 def _work(
     store: Store,
     study: Study,
-    workers: LocalWorkers,
+    workers: Launcher,
     where: Sequence[Post],
     log_dir: Path,
     mirror: MirrorProcess,
@@ -72,7 +82,7 @@ def _work(
         workers.stop()
 
 
-def _watch(store: Store, name: str, workers: LocalWorkers, watch: Callable[[Progress], None]) -> None:
+def _watch(store: Store, name: str, workers: Launcher, watch: Callable[[Progress], None]) -> None:
     shown = -SHOW_EVERY_S
     while True:
         ended = store.study(name).state is not StudyState.RUNNING
@@ -89,7 +99,7 @@ def _watch(store: Store, name: str, workers: LocalWorkers, watch: Callable[[Prog
     _raise_if_failed(store, name)
 
 
-def _no_worker_left(store: Store, name: str, workers: LocalWorkers) -> None:
+def _no_worker_left(store: Store, name: str, workers: Launcher) -> None:
     study = store.study(name)
     if study.state is StudyState.RUNNING:
         store.set_study_state(study.id, StudyState.STOPPED, "no worker left")

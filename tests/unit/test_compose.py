@@ -126,3 +126,21 @@ def test_the_image_takes_what_the_wheel_is_made_of() -> None:
     for needed in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "schedsearch", "search_spaces", "db"):
         assert f"!{needed}" in ignored
     assert "*" in ignored
+
+
+def test_the_kubernetes_manifest_runs_our_worker_with_its_url_from_a_secret() -> None:
+    (manifest,) = list(yaml.safe_load_all((ROOT / "docs" / "kubernetes.yaml").read_text()))
+    pod = manifest["spec"]["template"]["spec"]
+    (worker,) = pod["containers"]
+    program, verb, *given = worker["command"]
+    assert program == "schedsearch"
+    command = cli.commands[verb]
+    known = {name for parameter in command.params for name in parameter.opts}
+    assert {one for one in given if one.startswith("--")} <= known
+    (storage,) = worker["env"]
+    assert storage["name"] == "SCHEDSEARCH_STORAGE"
+    assert "secretKeyRef" in storage["valueFrom"]
+    assert pod["terminationGracePeriodSeconds"] > WORKER_GRACE_S
+    assert worker["securityContext"]["runAsUser"] == 10001
+    (mount,) = worker["volumeMounts"]
+    assert mount["mountPath"] == given[given.index("--checkpoints") + 1]
