@@ -14,7 +14,7 @@ from schedsearch.errors import InvalidInput
 
 
 @cli.command()
-@click.argument("study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[STUDY.yaml] [-- COMMAND ...]")
 @click.option("--task", help="A built-in task (`schedsearch tasks`), `pkg.module:Name` or `path/file.py:Name`.")
 @click.option(
     "--space",
@@ -72,6 +72,8 @@ from schedsearch.errors import InvalidInput
     metavar="NAME=VALUE",
     help="Option of the task, e.g. optimizer=adamw; may be repeated.",
 )
+@click.option("--metric", help="What a script reports that decides its score (default: val_loss).")
+@click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="Of a script's metric.")
 @click.option("--total-updates", type=int, help="Horizon: optimizer updates of one run. Default: the task's.")
 @click.option(
     "--base-lr",
@@ -114,12 +116,19 @@ from schedsearch.errors import InvalidInput
 @click.option("--detach", is_flag=True, help="Only try the task and write the study; `schedsearch worker` trains it.")
 @json_option
 @click.pass_context
-def launch(context: click.Context, /, study_file: Path | None, as_json: bool, detach: bool, **given: Any) -> None:
-    """Search for a schedule and verify it: noise, search, race, confirmation, verdict."""
+def launch(context: click.Context, /, arguments: tuple[str, ...], as_json: bool, detach: bool, **given: Any) -> None:
+    """Search for a schedule and verify it: noise, search, race, confirmation, verdict.
+
+    STUDY.yaml holds options of this command by name. Behind `--` stands the command of a training script that calls
+    `schedsearch.attach()`.
+    """
     from schedsearch.commands.launch import detach as write
     from schedsearch.commands.launch import launch as run
     from schedsearch.commands.live import LiveView
 
+    study_file, command = _study_file(arguments)
+    if command:
+        given["task"] = _script(command, given["task"])
     options = _launch_options(context, study_file, given)
     if detach:
         name = write(options)
@@ -134,6 +143,24 @@ def launch(context: click.Context, /, study_file: Path | None, as_json: bool, de
         emit_json(result_values(options.storage, done))
     else:
         click.echo(final_words(options.storage, done, options.mlflow))
+
+
+def _study_file(arguments: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
+    """What stands before the options' end: a study file, the command of a script, or both."""
+    if not arguments or not arguments[0].endswith((".yaml", ".yml")):
+        return None, arguments
+    path = Path(arguments[0])
+    if not path.is_file():
+        raise InvalidInput(f"There is no study file {arguments[0]!r}.")
+    return path, arguments[1:]
+
+
+def _script(command: tuple[str, ...], task: str | None) -> str:
+    from schedsearch.task.script import script_of
+
+    if task is not None:
+        raise InvalidInput("`task` cannot be given beside the command of a script, which is the task then.")
+    return script_of(command, Path.cwd()).reference
 
 
 PAIRS = {"task_options": "task-option", "launcher_options": "launcher-option"}

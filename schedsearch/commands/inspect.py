@@ -16,6 +16,7 @@ from schedsearch.errors import SchedsearchError, StoreError
 from schedsearch.space import SearchSpace, builtin_spaces, load_space
 from schedsearch.store import SchemaStatus, Store, check, redact, upgrade
 from schedsearch.task.registry import TaskInfo, builtin_tasks
+from schedsearch.task.script import shown_task
 from schedsearch.workers.safety import checkpoint_place
 
 LIBRARIES = (
@@ -50,7 +51,7 @@ def studies(storage: str) -> list[dict[str, Any]]:
         return [
             {
                 "name": study.name,
-                "task": study.task,
+                "task": shown_task(study.task),
                 "space": study.space_name,
                 "state": study.state.value,
                 "phase": study.phase.value,

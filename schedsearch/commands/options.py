@@ -14,6 +14,7 @@ from schedsearch.errors import InvalidInput
 from schedsearch.search.plan import DEFAULT_TRIALS, Budget
 from schedsearch.space import read_yaml, sentences
 from schedsearch.space.values import Number, Whole
+from schedsearch.task.script import is_script, read_script
 from schedsearch.workers.launchers import Engine
 from schedsearch.workers.safety import CHECKPOINT_EVERY_S, STALL_TIMEOUT_S, Safety, checkpoint_place
 
@@ -67,6 +68,8 @@ class LaunchOptions(BaseModel):
     output_dir: Path = Path("schedsearch-results")
     incumbent: Path | None = None
     warm_start: str | None = None
+    metric: str | None = None
+    direction: Literal["minimize", "maximize"] | None = None
     task_options: Mapping[str, Any] = Field(default_factory=dict)
     total_updates: Annotated[Whole, Field(ge=2)] | None = None
     base_lr: Annotated[tuple[Number, Number], AfterValidator(_range)] | None = None
@@ -83,6 +86,15 @@ class LaunchOptions(BaseModel):
     def _has_a_task(self) -> Self:
         if self.task is None and self.resume is None:
             raise ValueError("`task` must be given: a built-in task (see `schedsearch tasks`) or your own.")
+        return self
+
+    @model_validator(mode="after")
+    def _scripts_say_the_rest(self) -> Self:
+        script = self.task is not None and is_script(self.task)
+        if script and (self.task_options or self.total_updates is not None):
+            raise ValueError("`task_options` and `total_updates` are a script's own business: put them in its command.")
+        if not script and self.script_options:
+            raise ValueError("`metric` and `direction` are for a script (`launch -- python ...`); a task has its own.")
         return self
 
     @model_validator(mode="after")
@@ -126,8 +138,16 @@ class LaunchOptions(BaseModel):
         return Safety(self.stall_timeout, checkpoint_place(self.checkpoints, self.storage), self.checkpoint_every)
 
     @property
+    def script_options(self) -> dict[str, str]:
+        """What a script does not say itself."""
+        given = {"metric": self.metric, "direction": self.direction}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
     def all_task_options(self) -> dict[str, Any]:
-        """The task's options, its horizon among them where it was given."""
+        """The task's options, its horizon among them where it was given; a script's metric and direction."""
+        if self.task is not None and is_script(self.task):
+            return self.script_options
         horizon = {} if self.total_updates is None else {"total_updates": self.total_updates}
         return {**self.task_options, **horizon}
 
@@ -135,7 +155,8 @@ class LaunchOptions(BaseModel):
         """The name given, or one made of task, space and time."""
         if self.study is not None:
             return self.study
-        task = re.sub(r"[^A-Za-z0-9]+", "-", Path(str(self.task)).name.replace(".py", "")).strip("-")
+        named = read_script(self.task).name if self.task and is_script(self.task) else Path(str(self.task)).name
+        task = re.sub(r"[^A-Za-z0-9]+", "-", named.replace(".py", "")).strip("-")
         space = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.space).stem).strip("-")
         return f"{task}-{space}"[:84] + f"-{now:%Y%m%d-%H%M%S}"
 

@@ -22,6 +22,7 @@ from schedsearch.search.plan import MIN_TRIALS, Plan, make_plan, with_confirm_se
 from schedsearch.space import Baseline, SearchSpace, load_space
 from schedsearch.store import NewRun, NewStudy, Phase, Store, Study, StudyState
 from schedsearch.task.facts import TaskFacts
+from schedsearch.task.script import is_script
 from schedsearch.tracking import check_tracking_uri
 from schedsearch.workers.desk import seeds_of
 from schedsearch.workers.local import LocalWorkers, expected_posts
@@ -191,7 +192,7 @@ def _new_study(
         "resolution": options.resolution,
         "screen": options.screen,
         "optimizer": facts.optimizer,
-        "batch_size": facts.batch_size,
+        "batch_size": facts.batch_size or None,
         "parameters": facts.parameters,
     }
     return NewStudy(
@@ -217,6 +218,8 @@ def _new_study(
 
 def _portable(reference: str) -> str:
     """A task file is stored by its absolute path, so that workers started elsewhere on this machine find it."""
+    if is_script(reference):
+        return reference
     path, colon, attribute = reference.rpartition(":")
     return f"{Path(path).resolve()}{colon}{attribute}" if path.endswith(".py") else reference
 

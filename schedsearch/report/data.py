@@ -15,6 +15,7 @@ from schedsearch.report.searched import arm_facts, candidate_facts, searched_run
 from schedsearch.report.values import NoiseFacts, PhaseFacts, ReportData, StudyFacts
 from schedsearch.search.importance import Importances
 from schedsearch.store import Phase, Run, RunState, Store, Study
+from schedsearch.task.script import shown_task
 
 MEANINGS = {
     Phase.NOISE: "one baseline on several seeds: how much do results scatter?",
@@ -80,7 +81,7 @@ def _study(rows: StudyRows) -> StudyFacts:
     details = {} if rows.verdict is None else rows.verdict.details
     return StudyFacts(
         name=study.name,
-        task=study.task,
+        task=shown_task(study.task),
         metric=study.metric,
         direction=study.direction,
         state=study.state.value,

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import schedsearch
 from schedsearch.schedule import Schedule
 from schedsearch.store import Candidate, Phase, Run, RunState, Study, StudyState, Verdict
+from schedsearch.task.script import is_script, read_script, shown_task
 from schedsearch.tracking.address import redact
 from schedsearch.tracking.curves import MOST_POINTS, Point
 
@@ -46,6 +47,8 @@ def milliseconds(seconds: float | None) -> int | None:
 
 def experiment_name(study: Study) -> str:
     """One experiment a task. A task in a file of the user's is named without its folders."""
+    if is_script(study.task):
+        return f"schedsearch/{read_script(study.task).name}"
     path, colon, attribute = study.task.rpartition(":")
     task = f"{PurePath(path).name}{colon}{attribute}" if path.endswith(".py") else study.task
     return f"schedsearch/{task}"
@@ -74,7 +77,7 @@ def study_params(study: Study) -> dict[str, str]:
     budget = {f"budget.{key}": value for key, value in study.budget.items() if not isinstance(value, Mapping)}
     options = {f"task.{key}": value for key, value in study.task_options.items()}
     asked = {
-        "task": redact(study.task),
+        "task": redact(shown_task(study.task)),
         "metric": study.metric,
         "direction": study.direction,
         "space": study.space_name,

@@ -18,10 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+from schedsearch.task.script import is_script, read_script
 from schedsearch.training import wire
 
 if TYPE_CHECKING:
     from schedsearch.task import Task
+    from schedsearch.task.facts import TaskFacts
     from schedsearch.training.checkpoints import Checkpoints
     from schedsearch.training.spec import Measurement, Outcome
 
@@ -81,15 +83,23 @@ class Trainee:
     def _rehearse(self, task: str, task_options: Mapping[str, Any]) -> None:
         """Load the task, try it, and say what was found or what is wrong."""
         from schedsearch.errors import SchedsearchError
-        from schedsearch.training.preflight import examine
 
         try:
-            found = examine(self._task(task, task_options), task)
+            found = self._examined(task, task_options)
         except SchedsearchError as error:
             wire.send(self._answers, "fault", text=str(error))
         else:
             self._fingerprints[_key(task, task_options)] = found.fingerprint
             wire.send(self._answers, "facts", facts=asdict(found))
+
+    def _examined(self, task: str, task_options: Mapping[str, Any]) -> TaskFacts:
+        if is_script(task):
+            from schedsearch.training.scripts import examine_script
+
+            return examine_script(read_script(task), task_options)
+        from schedsearch.training.preflight import examine
+
+        return examine(self._task(task, task_options), task)
 
     def _task(self, reference: str, options: Mapping[str, Any]) -> Task:
         from schedsearch.task import load_task
@@ -102,7 +112,10 @@ class Trainee:
     def _fingerprint(self, reference: str, options: Mapping[str, Any]) -> str:
         key = _key(reference, options)
         if key not in self._fingerprints:
-            self._fingerprints[key] = self._task(reference, options).fingerprint()
+            script = read_script(reference) if is_script(reference) else None
+            self._fingerprints[key] = (
+                self._task(reference, options).fingerprint() if script is None else script.fingerprint(**options)
+            )
         return self._fingerprints[key]
 
     def _train(self, order: wire.Order) -> None:
@@ -123,15 +136,21 @@ class Trainee:
 
         schedule = Schedule.from_dict(order.schedule)
         spec = RunSpec(schedule, order.seed, order.total_updates, order.device, order.with_test)
+        script = read_script(order.task) if is_script(order.task) else None
         try:
-            task = self._task(order.task, order.task_options)
+            task = None if script else self._task(order.task, order.task_options)
         except InvalidTask as error:  # it was tried when the study began: this machine lacks something
             return wire.Answer("refused", str(error))
         if self._fingerprint(order.task, order.task_options) != order.task_fingerprint:
             return wire.Answer("refused", f"The task {order.task!r} is another one here than when the study began.")
         memory = MemoryWatch(order.device, order.memory_share if order.attempt == 1 else 1.0)  # uncapped when retried
         try:
-            outcome = train(task, spec, self._record, self._polled(), _checkpoints(order))
+            if task is not None:
+                outcome = train(task, spec, self._record, self._polled(), _checkpoints(order))
+            else:
+                from schedsearch.training.scripts import train_script
+
+                outcome = train_script(read_script(order.task), order.task_options, spec, self._record, self._polled())
         except RunInterrupted as error:
             return wire.Answer("interrupted", str(error))
         return wire.Answer(outcome.status, outcome.reason, {**_numbers(outcome), "peak_memory_bytes": memory.peak()})

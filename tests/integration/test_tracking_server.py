@@ -166,7 +166,7 @@ def test_the_saved_views_of_a_finished_study_open_and_draw(
 def drawn(page: Page, *words: str) -> str:
     """The text of the page once a chart is drawn and all of these stand there."""
     for _ in range(150):
-        text = str(page.evaluate("document.body.innerText"))
+        text = str(page.evaluate("document.body ? document.body.innerText : ''"))
         bars = page.evaluate("document.querySelectorAll('.barlayer .bars .point').length")
         if bars and all(one in text for one in words):
             return text
