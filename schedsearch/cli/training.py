@@ -254,6 +254,47 @@ def worker(
 
 
 @cli.command()
+@click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="TASK | -- COMMAND ...")
+@click.option("--task-option", "task_options", multiple=True, metavar="NAME=VALUE", help="Option of the task.")
+@click.option("--metric", help="What a script reports that decides its score (default: val_loss).")
+@click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="Of a script's metric.")
+@click.option("--space", default="framework", show_default=True, help="The search space of the study to come.")
+@click.option("--trials", type=click.IntRange(min=4), default=48, show_default=True, help="Its candidates.")
+@click.option("--workers", type=click.IntRange(min=1), help="Its workers. Default: one a core, or one a GPU.")
+@json_option
+def check(
+    arguments: tuple[str, ...],
+    task_options: tuple[str, ...],
+    metric: str | None,
+    direction: str | None,
+    space: str,
+    trials: int,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Try a task, or the command of a training script: what it is, what a study of it costs, whether it repeats itself.
+
+    TASK: a built-in task, `pkg.module:Name` or `path/file.py:Name`.
+    """
+    from dataclasses import asdict
+
+    from schedsearch.commands.check import check as run
+    from schedsearch.commands.options import parse_pairs
+
+    given = parse_pairs(task_options, "task-option")
+    if len(arguments) == 1:
+        reference = arguments[0]
+    else:
+        reference = _script(arguments, None)
+        given = {name: one for name, one in (("metric", metric), ("direction", direction)) if one is not None}
+    found = run(reference, given, space=space, trials=trials, workers=workers)
+    if as_json:
+        emit_json(asdict(found))
+    else:
+        click.echo(found.text)
+
+
+@cli.command()
 @click.option("--task", required=True, help="A built-in task, `pkg.module:Name` or `path/file.py:Name`.")
 @click.option("--task-option", "task_options", multiple=True, metavar="NAME=VALUE", help="Option of the task.")
 @click.option("--total-updates", type=int, help="Horizon of the study to come. Default: the task's.")
