@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from click.core import ParameterSource
 
 from schedsearch.cli.group import cli, emit_json, json_option, mlflow_option, safety_options, storage_option
 from schedsearch.errors import InvalidInput
+
+ASKS = bool(sys.stdin and sys.stdin.isatty())  # a person at a terminal is asked for what the flags left open
 
 
 @cli.command()
@@ -251,6 +254,42 @@ def worker(
 
     safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every)
     run(storage, study, parse_devices(devices), per_device, threads, safety, log)
+
+
+@cli.command()
+@click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--name", default="MyTask", show_default=True, prompt=ASKS, help="Of the task's class.")
+@click.option(
+    "--kind",
+    type=click.Choice(["classification", "regression"]),
+    default="classification",
+    show_default=True,
+    prompt=ASKS,
+    help="What it learns.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["sgd", "adam", "adamw"]),
+    default="adamw",
+    show_default=True,
+    prompt=ASKS,
+    help="Its optimizer.",
+)
+@click.option(
+    "--updates",
+    type=click.IntRange(min=2),
+    default=300,
+    show_default=True,
+    prompt=ASKS,
+    help="Its horizon: optimizer updates of one run.",
+)
+def init(folder: Path, name: str, kind: str, optimizer: str, updates: int) -> None:
+    """Write a task that trains as it is, and a study file, into FOLDER: a start for a task of your own."""
+    from schedsearch.commands.init import init as run
+
+    begun = run(folder, name=name, kind=kind, optimizer=optimizer, updates=updates)
+    click.echo(f"{begun.task}: put your model, data and loss in\n{begun.study}: the study\n")
+    click.echo(f"Then: schedsearch check {begun.task}:{name} and schedsearch launch {begun.study}")
 
 
 @cli.command()
