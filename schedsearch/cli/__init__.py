@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from schedsearch.cli import machine, results, training  # noqa: F401 - they add their verbs
+from schedsearch.cli import beginning, machine, results, training  # noqa: F401 - they add their verbs
 from schedsearch.cli.group import cli
 from schedsearch.errors import SchedsearchError, StudyInterrupted
 

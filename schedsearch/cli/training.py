@@ -1,19 +1,17 @@
-"""The verbs that train: launch, stop, resume, worker, probe."""
+"""The verbs that train: launch, stop, resume, worker."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
 
+from schedsearch.cli.beginning import script_reference
 from schedsearch.cli.group import cli, emit_json, json_option, mlflow_option, safety_options, storage_option
 from schedsearch.errors import InvalidInput
-
-ASKS = bool(sys.stdin and sys.stdin.isatty())  # a person at a terminal is asked for what the flags left open
 
 
 @cli.command()
@@ -131,7 +129,7 @@ def launch(context: click.Context, /, arguments: tuple[str, ...], as_json: bool,
 
     study_file, command = _study_file(arguments)
     if command:
-        given["task"] = _script(command, given["task"])
+        given["task"] = script_reference(command, given["task"])
     options = _launch_options(context, study_file, given)
     if detach:
         name = write(options)
@@ -156,14 +154,6 @@ def _study_file(arguments: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...
     if not path.is_file():
         raise InvalidInput(f"There is no study file {arguments[0]!r}.")
     return path, arguments[1:]
-
-
-def _script(command: tuple[str, ...], task: str | None) -> str:
-    from schedsearch.task.script import script_of
-
-    if task is not None:
-        raise InvalidInput("`task` cannot be given beside the command of a script, which is the task then.")
-    return script_of(command, Path.cwd()).reference
 
 
 PAIRS = {"task_options": "task-option", "launcher_options": "launcher-option"}
@@ -254,108 +244,3 @@ def worker(
 
     safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every)
     run(storage, study, parse_devices(devices), per_device, threads, safety, log)
-
-
-@cli.command()
-@click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--name", default="MyTask", show_default=True, prompt=ASKS, help="Of the task's class.")
-@click.option(
-    "--kind",
-    type=click.Choice(["classification", "regression"]),
-    default="classification",
-    show_default=True,
-    prompt=ASKS,
-    help="What it learns.",
-)
-@click.option(
-    "--optimizer",
-    type=click.Choice(["sgd", "adam", "adamw"]),
-    default="adamw",
-    show_default=True,
-    prompt=ASKS,
-    help="Its optimizer.",
-)
-@click.option(
-    "--updates",
-    type=click.IntRange(min=2),
-    default=300,
-    show_default=True,
-    prompt=ASKS,
-    help="Its horizon: optimizer updates of one run.",
-)
-def init(folder: Path, name: str, kind: str, optimizer: str, updates: int) -> None:
-    """Write a task that trains as it is, and a study file, into FOLDER: a start for a task of your own."""
-    from schedsearch.commands.init import init as run
-
-    begun = run(folder, name=name, kind=kind, optimizer=optimizer, updates=updates)
-    click.echo(f"{begun.task}: put your model, data and loss in\n{begun.study}: the study\n")
-    click.echo(f"Then: schedsearch check {begun.task}:{name} and schedsearch launch {begun.study}")
-
-
-@cli.command()
-@click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="TASK | -- COMMAND ...")
-@click.option("--task-option", "task_options", multiple=True, metavar="NAME=VALUE", help="Option of the task.")
-@click.option("--metric", help="What a script reports that decides its score (default: val_loss).")
-@click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="Of a script's metric.")
-@click.option("--space", default="framework", show_default=True, help="The search space of the study to come.")
-@click.option("--trials", type=click.IntRange(min=4), default=48, show_default=True, help="Its candidates.")
-@click.option("--workers", type=click.IntRange(min=1), help="Its workers. Default: one a core, or one a GPU.")
-@json_option
-def check(
-    arguments: tuple[str, ...],
-    task_options: tuple[str, ...],
-    metric: str | None,
-    direction: str | None,
-    space: str,
-    trials: int,
-    workers: int | None,
-    as_json: bool,
-) -> None:
-    """Try a task, or the command of a training script: what it is, what a study of it costs, whether it repeats itself.
-
-    TASK: a built-in task, `pkg.module:Name` or `path/file.py:Name`.
-    """
-    from dataclasses import asdict
-
-    from schedsearch.commands.check import check as run
-    from schedsearch.commands.options import parse_pairs
-
-    given = parse_pairs(task_options, "task-option")
-    if len(arguments) == 1:
-        reference = arguments[0]
-    else:
-        reference = _script(arguments, None)
-        given = {name: one for name, one in (("metric", metric), ("direction", direction)) if one is not None}
-    found = run(reference, given, space=space, trials=trials, workers=workers)
-    if as_json:
-        emit_json(asdict(found))
-    else:
-        click.echo(found.text)
-
-
-@cli.command()
-@click.option("--task", required=True, help="A built-in task, `pkg.module:Name` or `path/file.py:Name`.")
-@click.option("--task-option", "task_options", multiple=True, metavar="NAME=VALUE", help="Option of the task.")
-@click.option("--total-updates", type=int, help="Horizon of the study to come. Default: the task's.")
-@click.option("--device", help="`cpu`, `cuda:0`, ... Default: what this machine has.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@storage_option
-@json_option
-def probe(task_options: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Look for the range of base LRs and whether the start needs protection, before a study.
-
-    A range test and a few short runs with and without a warm-up. What they suggest is stored, and `launch` uses the
-    range for the same task with the same options when it is given none.
-    """
-    from dataclasses import asdict
-
-    from schedsearch.commands.options import parse_pairs
-    from schedsearch.commands.probe import ProbeOptions
-    from schedsearch.commands.probe import probe as run
-
-    options = ProbeOptions(task_options=parse_pairs(task_options, "task-option"), **given)
-    found = run(options, lambda line: None if as_json else click.echo(line, err=True))
-    if as_json:
-        emit_json(asdict(found))
-    else:
-        click.echo(found.sentence)
