@@ -17,6 +17,7 @@ from schedsearch.space import SearchSpace, builtin_spaces, load_space
 from schedsearch.store import SchemaStatus, Store, check, redact, upgrade
 from schedsearch.task.registry import TaskInfo, builtin_tasks
 from schedsearch.task.script import shown_task
+from schedsearch.tracking.address import redact as without_credentials
 from schedsearch.workers.safety import checkpoint_place
 
 LIBRARIES = (
@@ -142,8 +143,8 @@ def _checkpoints(where: str | None) -> Finding:
         healthy = place.read(name) == content
         place.remove(name)
     except Exception as error:
-        return Finding("checkpoints", False, f"{redact(where)} cannot be used: {error}")
-    return Finding("checkpoints", healthy, f"{redact(where)} can be written, by this user on this machine")
+        return Finding("checkpoints", False, f"{without_credentials(where)} cannot be used: {error}")
+    return Finding("checkpoints", healthy, f"{without_credentials(where)} can be written, by this user on this machine")
 
 
 def _disk() -> Finding:

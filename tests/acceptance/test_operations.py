@@ -126,10 +126,11 @@ def test_the_doctor_finds_a_healthy_study_folder(finished: Path) -> None:
     found = {one["subject"]: one for one in json.loads(said.out)}
     assert found["schema"]["detail"].startswith("version 0004")
     assert "s from this machine's" in found["clock"]["detail"]
-    assert found["checkpoints"]["detail"].endswith("can be written, by this user on this machine")
+    folder = finished / "schedsearch-checkpoints"
+    assert found["checkpoints"]["detail"] == f"{folder} can be written, by this user on this machine"
     assert found["device"]["detail"].startswith(("cpu, ", "cuda:0, "))
     assert "GB free here" in found["disk"]["detail"]
-    assert list((finished / "schedsearch-checkpoints").glob("doctor-*")) == []
+    assert list(folder.glob("doctor-*")) == []
 
 
 def test_the_doctor_names_checkpoints_that_cannot_be_written(finished: Path) -> None:
