@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-REHEARSED = 3
-SKIPPED_SHARE, FEWEST_SKIPPED = 0.02, 2  # updates that mixed precision skips are no fault
+REHEARSED, FEWEST_JUDGED = 10, 3
+BEHIND, AHEAD = 2, 8  # steps of the scheduler; mixed precision skips a few updates at first, but not the steps
+APART_SHARE = 0.02
 SAME_LR = 1e-5
 FAULT_EXIT = 70
 TRAIN_LOSSES = ("loss", "train_loss")
@@ -171,8 +172,7 @@ class _Watch:
     ) -> None:
         self._run = run
         self._scheduler = scheduler
-        self._total = total_updates
-        self._rehearsed = rehearsed
+        self._last_rehearsed = min(REHEARSED, total_updates - 1) if rehearsed else None
         self._started = time.perf_counter()
         self.updates = 0
         self.last_lr = float(optimizer.param_groups[0]["lr"])
@@ -193,22 +193,21 @@ class _Watch:
                 f"{wanted:.6g}: something else sets the LR, too."
             )
         self._look_at_pace()
-        if self._rehearsed and self.updates == REHEARSED:
-            self._run._rehearsed((time.perf_counter() - self._started) / REHEARSED)
+        if self.updates == self._last_rehearsed:
+            self._run._rehearsed((time.perf_counter() - self._started) / max(1, self.updates))
         self.updates += 1
 
     def _look_at_pace(self) -> None:
         """Raises the fault of a scheduler that is stepped too seldom (once an epoch) or too often (once a batch)."""
-        if self.updates < REHEARSED:
+        if self.updates < FEWEST_JUDGED:
             return
         apart = self.steps - self.updates
-        allowed = max(FEWEST_SKIPPED, SKIPPED_SHARE * self.updates)
-        if apart < -allowed or self.steps == 0:
+        if apart < -max(BEHIND, APART_SHARE * self.updates) or self.steps == 0:
             self._run._fault(
                 f"The scheduler was stepped {self.steps} times in {self.updates} updates: "
                 "call `scheduler.step()` once after every `optimizer.step()`, not once an epoch."
             )
-        if apart > max(allowed, self.updates - 1):
+        if apart > max(AHEAD, APART_SHARE * self.updates):
             self._run._fault(
                 f"The scheduler was stepped {self.steps} times in {self.updates} updates: call `scheduler.step()` only "
                 "after `optimizer.step()`, not after every batch, where gradients are accumulated."
@@ -221,6 +220,7 @@ class _ByHand:
     def __init__(self, run: Run, total_updates: int, updates_per_epoch: int, default: Callable[[int], float]) -> None:
         self._run = run
         self._default = default
+        self._total = total_updates
         self._lrs: list[float] | None = None
         self._started = time.perf_counter()
         self.updates = 0
@@ -246,8 +246,8 @@ class _ByHand:
             )
         self.updates = update + 1
         if self._lrs is None:
-            if update == REHEARSED:
-                self._run._rehearsed((time.perf_counter() - self._started) / REHEARSED)
+            if update == min(REHEARSED, self._total - 1):
+                self._run._rehearsed((time.perf_counter() - self._started) / max(1, update))
             self.last_lr = float(self._default(update))
         else:
             self.last_lr = self._lrs[min(update, len(self._lrs) - 1)]

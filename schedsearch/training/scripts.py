@@ -51,7 +51,7 @@ def examine_script(script: Script, options: Mapping[str, str]) -> TaskFacts:
             "`run.scheduler(optimizer, total_updates=...)`."
         )
     if "seconds_per_update" not in facts:
-        raise InvalidTask(f"{script.shown} ended before its optimizer did four updates.")
+        raise InvalidTask(f"{script.shown} ended before its optimizer did the first updates.")
     reach = 10**RANGE_DECADES
     return TaskFacts(
         name=script.name,

@@ -77,7 +77,7 @@ def test_what_a_rehearsal_finds(tmp_path):
         ("for _ in range(12): update()", "stepped 0 times in 3 updates: call `scheduler.step()` once after every"),
         ("for _ in range(12): update(); scheduler.step(); scheduler.step()", "where gradients are accumulated"),
         ("for _ in range(12): optimizer.param_groups[0]['lr'] = 1; update(); scheduler.step()", "something else sets"),
-        ("for _ in range(2): update(); scheduler.step()", "ended before its optimizer did four updates"),
+        ("for _ in range(2): update(); scheduler.step()", "ended before its optimizer did the first updates"),
         ("sys.exit(3)", "ended with exit code 3 when it was tried"),
     ],
 )
@@ -183,6 +183,23 @@ def test_gradients_may_be_accumulated(tmp_path):
     run.report(val_loss=1.0)
     """
     assert trained(script(tmp_path, body))[0].score == 1.0
+
+
+def test_updates_that_mixed_precision_skips_are_no_fault(tmp_path):
+    """A gradient scaler leaves out the first few updates, but the loop steps the scheduler all the same."""
+    head = HEAD.replace("12", "60")
+    body = """
+    for step in range(60 + 4):
+        if step >= 4:
+            update()
+        if step < 60:
+            scheduler.step()
+    run.report(val_loss=1.0)
+    """
+    one = script(tmp_path, body, head)
+    assert examine_script(one, {}).total_updates == 60
+    outcome = train_script(one, {}, RunSpec(LINEAR, 3, 60), lambda rows: None, lambda: False)
+    assert (outcome.status, outcome.updates_done) == ("completed", 60)
 
 
 def test_only_rank_0_reports(tmp_path):
