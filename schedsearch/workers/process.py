@@ -25,6 +25,7 @@ POLL_S = 0.2  # how late a stop is noticed; answers are noticed at once
 STOP_GRACE_S = 8.0
 LAST_LINES, LONGEST_LINE = 20, 500
 LOG_WAIT_S = 1.0
+QUIET_S = 0.05
 
 Answers = queue.SimpleQueue[dict[str, Any] | None]
 
@@ -44,6 +45,7 @@ class TrainingProcess:
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
         self._printer: threading.Thread | None = None
         self._alive_at = 0.0
+        self._printed = 0
 
     @property
     def pid(self) -> int | None:
@@ -100,6 +102,7 @@ class TrainingProcess:
         """
         self.start()
         self._lines.clear()
+        self._printed = 0
         self._alive_at = time.monotonic()
         if not self._send("train", **asdict(order)):
             return self._died()
@@ -154,7 +157,15 @@ class TrainingProcess:
         return self._with_log(wire.Answer(kind, reason))
 
     def _with_log(self, answer: wire.Answer) -> wire.Answer:
+        self._let_printer_catch_up()
         return wire.Answer(answer.kind, answer.reason, answer.values, "\n".join(self._lines) or None)
+
+    def _let_printer_catch_up(self) -> None:
+        """What the process printed before its answer may still be on its way: wait until no more of it comes."""
+        until, seen = time.monotonic() + LOG_WAIT_S, -1
+        while self.pid is not None and time.monotonic() < until and not 0 < self._printed == seen:
+            seen = self._printed
+            time.sleep(QUIET_S)
 
     def _send(self, kind: str, **values: Any) -> bool:
         """False when the process has died."""
@@ -188,6 +199,7 @@ class TrainingProcess:
     def _print(self, stream: IO[bytes]) -> None:
         for line in stream:
             self._alive_at = time.monotonic()
+            self._printed += 1
             self._lines.append(line.decode(errors="replace").rstrip()[:LONGEST_LINE])
             sys.stderr.buffer.write(line)
             sys.stderr.flush()
