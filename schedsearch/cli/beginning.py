@@ -87,12 +87,12 @@ def check(
     from schedsearch.commands.check import check as run
     from schedsearch.commands.options import parse_pairs
 
-    given = parse_pairs(task_options, "task-option")
-    if len(arguments) == 1:
-        reference = arguments[0]
-    else:
-        reference = script_reference(arguments, None)
-        given = {name: one for name, one in (("metric", metric), ("direction", direction)) if one is not None}
+    options = parse_pairs(task_options, "task-option")
+    said = {name: one for name, one in (("metric", metric), ("direction", direction)) if one is not None}
+    is_task = len(arguments) == 1
+    if said if is_task else options:
+        raise InvalidInput("`metric` and `direction` are for a script's command, `task-option` is for a task.")
+    reference, given = (arguments[0], options) if is_task else (script_reference(arguments, None), said)
     found = run(reference, given, space=space, trials=trials, workers=workers)
     if as_json:
         emit_json(asdict(found))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schedsearch.commands.live import duration
+from schedsearch.commands.options import LaunchOptions
 from schedsearch.errors import InvalidTask
 from schedsearch.search.plan import Budget, Plan, make_plan
 from schedsearch.space import load_space
@@ -19,7 +20,6 @@ from schedsearch.workers.safety import STALL_TIMEOUT_S
 
 EVALUATIONS = 20
 COMPARED_UPDATES = 12
-NOISE_SEEDS, CONFIRM_SEEDS = 3, 6
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ def check(
     training = TrainingProcess(None, STALL_TIMEOUT_S)
     try:
         training.rehearse(reference, options)
-        found = training.facts()
-        pairs = {name: tuple(found[name]) for name in ("base_lr_range", "devices")}
-        facts = TaskFacts(**{**found, **pairs})
+        facts = TaskFacts.from_dict(training.facts())
         same = None if is_script(reference) else _repeats(training, reference, options, facts)
     finally:
         training.kill()
@@ -108,8 +106,8 @@ def _plan(space: str, trials: int, facts: TaskFacts) -> Plan:
         ranged,
         total_updates=facts.total_updates,
         baselines=len(ranged.baselines),
-        noise_seeds=NOISE_SEEDS,
-        confirm_seeds=CONFIRM_SEEDS,
+        noise_seeds=LaunchOptions.model_fields["noise_seeds"].default,
+        confirm_seeds=LaunchOptions.model_fields["confirm_seeds"].default,
     )
 
 

@@ -31,8 +31,7 @@ def attach(*, seed: int = 0, device: str = "cpu") -> Run:
 
     seed, device: what the script uses when it was started alone.
     """
-    folder = Folder.of_environment()
-    return Run(None, seed, device) if folder is None else Run(folder, seed, device)
+    return Run(Folder.of_environment(), seed, device)
 
 
 class Run:
@@ -125,14 +124,12 @@ class Run:
         values = {name: value for name, value in given.items() if name not in TRAIN_LOSSES}
         if not values and all(math.isfinite(loss) for loss in self._losses[-1:]):
             return
-        mean = sum(self._losses) / len(self._losses) if self._losses else None
         watch = self._watch
         self._folder.report(
             "report",
             update=max(0, (watch.updates if watch else 0) - 1),
             lr=watch.last_lr if watch else None,
-            train_loss=mean,
-            first_loss=self._losses[0] if self._losses else None,
+            losses=self._losses,
             metrics=values,
         )
         self._losses = []

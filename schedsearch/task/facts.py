@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,9 @@ class TaskFacts:
     seconds_per_update: float
     seconds_per_evaluation: float
     devices: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TaskFacts:
+        """What a child wrote as JSON, where tuples are lists."""
+        pairs = {name: tuple(values[name]) for name in ("base_lr_range", "devices")}
+        return cls(**{**values, **pairs})

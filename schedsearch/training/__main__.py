@@ -136,9 +136,8 @@ class Trainee:
 
         schedule = Schedule.from_dict(order.schedule)
         spec = RunSpec(schedule, order.seed, order.total_updates, order.device, order.with_test)
-        script = read_script(order.task) if is_script(order.task) else None
         try:
-            task = None if script else self._task(order.task, order.task_options)
+            task = None if is_script(order.task) else self._task(order.task, order.task_options)
         except InvalidTask as error:  # it was tried when the study began: this machine lacks something
             return wire.Answer("refused", str(error))
         if self._fingerprint(order.task, order.task_options) != order.task_fingerprint:

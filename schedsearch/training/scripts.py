@@ -136,9 +136,9 @@ class _Reading:
 
     def _measure(self, report: Mapping[str, Any]) -> None:
         self.updates = max(self.updates, report["update"] + 1)
-        for loss in (report["first_loss"], report["train_loss"]):
-            if loss is not None and self.divergence is None:
-                self.divergence = self.watch.see(loss)
+        losses = report["losses"]
+        for loss in losses:
+            self.divergence = self.divergence or self.watch.see(loss)
         values = report["metrics"]
         if self.metric in values:
             self._is_known = True
@@ -146,7 +146,7 @@ class _Reading:
         if math.isfinite(values.get("test", math.nan)):
             self.test_score = values["test"]
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
-        loss = report["train_loss"]
+        loss = sum(losses) / len(losses) if losses else None
         new = Measurement(
             update=report["update"],
             lr=report["lr"] or 0.0,

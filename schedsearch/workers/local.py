@@ -133,8 +133,7 @@ class LocalWorkers:
         found = json.loads(answer.read_text())
         if "fault" in found:
             raise InvalidTask(found["fault"])
-        pairs = {name: tuple(found[name]) for name in ("base_lr_range", "devices")}
-        return TaskFacts(**{**found, **pairs})
+        return TaskFacts.from_dict(found)
 
     def start(self, study: str, where: Sequence[Post], log_dir: Path) -> None:
         """One worker a post, of those that rehearsed where they fit; what is left over of them goes home. And a planner
