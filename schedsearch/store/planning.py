@@ -31,6 +31,14 @@ def take(connection: Connection, study_id: int, worker_id: str, lease_s: float) 
     return connection.scalar(select(study.c.planner_token).where(study.c.id == study_id))
 
 
+def renew(connection: Connection, study_id: int, token: int, lease_s: float) -> None:
+    """Prolong the lease of this token. Raises LeaseLost when it is void."""
+    held = (study.c.id == study_id, study.c.planner_token == token, study.c.planner_id.is_not(None))
+    renewed = connection.execute(update(study).where(*held).values(planner_expires_at=epoch_now() + lease_s))
+    if renewed.rowcount != 1:
+        raise LeaseLost(f"Study {study_id} is not planned with token {token} any more.")
+
+
 def drop(connection: Connection, study_id: int, token: int) -> None:
     """Give the lease back, if it is still the one of this token."""
     mine = (study.c.id == study_id, study.c.planner_token == token)

@@ -70,7 +70,8 @@ class Store:
 
     **Planning.** A study has at most one planner: `take_planner` gives a token, and `advance` and `save_verdict` are
     refused with LeaseLost once a newer token was given, or once the planner was dropped. A planner's lease can be taken
-    over when it has expired; the holder itself may take it again at any time, which makes its older token void.
+    over when it has expired; `renew_planner` prolongs it, and the holder itself may take it again at any time, which
+    makes its older token void.
 
     **Repeating.** Every method is one transaction and may be called again with the same arguments after a crash:
     studies by name, candidates by schedule, runs by (candidate, phase, seed, horizon) and measurements by update are
@@ -181,6 +182,10 @@ class Store:
     def take_planner(self, study_id: int, worker_id: str, lease_s: float) -> int | None:
         """A token for planning this study during `lease_s` seconds; None while another worker plans it."""
         return self._write(lambda it: planning.take(it, study_id, worker_id, lease_s))
+
+    def renew_planner(self, study_id: int, token: int, lease_s: float) -> None:
+        """Plan with this token for `lease_s` seconds from now on. Raises LeaseLost when it is void."""
+        self._write(lambda it: planning.renew(it, study_id, token, lease_s))
 
     def drop_planner(self, study_id: int, token: int) -> None:
         """Let another worker plan; nothing happens when the token is void already."""

@@ -6,17 +6,20 @@ repeated after a crash: what it writes is idempotent, and the store refuses a pl
 
 from __future__ import annotations
 
-import time
+import logging
+import threading
 from collections.abc import Callable, Sequence
 
-from schedsearch.errors import LeaseLost
+from schedsearch.errors import LeaseLost, StoreError
 from schedsearch.space import SearchSpace
 from schedsearch.store import Phase, Run, RunState, Store, Study, StudyState
 from schedsearch.workers import concluding, confirmation, searching
 from schedsearch.workers.desk import Desk
 from schedsearch.workers.surrogate import Surrogate
 
-PLANNER_LEASE_S = 60.0  # a planner that was killed holds its study up for so long
+logger = logging.getLogger(__name__)
+
+PLANNER_LEASE_S = 15.0  # a planner that was killed holds its study up for so long
 SAME_FAILURES = 3
 
 STEPS: dict[Phase, Callable[[Desk], bool]] = {
@@ -36,8 +39,7 @@ class Planner:
     def __init__(self, store: Store, study: Study, worker_id: str, *, stays: bool = False) -> None:
         self._store = store
         self._stays = stays
-        self._token: int | None = None
-        self._renew_at = 0.0
+        self._lease: PlannerLease | None = None
         self._name = study.name
         self._id = study.id
         self._worker_id = worker_id
@@ -53,25 +55,26 @@ class Planner:
             study = self._store.study(self._name)
             return study.state is StudyState.RUNNING and self._step(study, token)
         except LeaseLost:
-            self._token = None
+            self.leave()
             raise
         finally:
             if not self._stays:
                 self.leave()
 
     def hold(self) -> int | None:
-        """The token of the planner's lease, taken or renewed where it is time to; None while another holds it."""
-        now = time.monotonic()
-        if self._token is None or now > self._renew_at:
-            self._token = self._store.take_planner(self._id, self._worker_id, PLANNER_LEASE_S)
-            self._renew_at = now + PLANNER_LEASE_S / 3
-        return self._token
+        """The token of the planner's lease, taken where it is not held; None while another holds it."""
+        if self._lease is not None and self._lease.is_lost:
+            self.leave()
+        if self._lease is None:
+            token = self._store.take_planner(self._id, self._worker_id, PLANNER_LEASE_S)
+            self._lease = None if token is None else PlannerLease(self._store, self._id, token)
+        return None if self._lease is None else self._lease.token
 
     def leave(self) -> None:
         """Give the lease back, if it is held."""
-        token, self._token = self._token, None
-        if token is not None:
-            self._store.drop_planner(self._id, token)
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.give_back()
 
     def prepare(self) -> None:
         """While the confirmation is trained: what the verdict will need of the runs before it."""
@@ -93,6 +96,39 @@ class Planner:
     def _desk(self, study: Study, token: int, runs: Sequence[Run]) -> Desk:
         candidates = {candidate.id: candidate for candidate in self._store.candidates(self._id)}
         return Desk(self._store, study, token, self._space, self._surrogate, candidates, runs)
+
+
+class PlannerLease:
+    """A planner's lease, kept alive by a thread of its own, so that a step may take as long as it needs."""
+
+    def __init__(self, store: Store, study_id: int, token: int) -> None:
+        self.token = token
+        self._store = store
+        self._study_id = study_id
+        self._ended = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"planner-of-{study_id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the store has said that somebody else plans."""
+        return self._lost.is_set()
+
+    def give_back(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._store.drop_planner(self._study_id, self.token)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(PLANNER_LEASE_S / 3):
+            try:
+                self._store.renew_planner(self._study_id, self.token, PLANNER_LEASE_S)
+            except LeaseLost:
+                self._lost.set()
+                return
+            except StoreError as error:
+                logger.warning("study %s: the store did not answer, trying again: %s", self._study_id, error)
 
 
 def repeated_failure(runs: Sequence[Run]) -> str | None:

@@ -12,6 +12,8 @@ from test_planning import Field, write_study
 from schedsearch.search.plan import Budget
 from schedsearch.space import load_space
 from schedsearch.store import Phase, RunState, Store, Study, StudyState
+from schedsearch.workers import planner
+from schedsearch.workers.desk import Desk
 from schedsearch.workers.loop import Worker, WorkerOptions
 from schedsearch.workers.standing import StandingPlanner
 
@@ -84,6 +86,37 @@ def test_one_under_the_same_name_goes_on_at_once(store: Store) -> None:
     with planning(store, study):
         train(store, study, until=time.monotonic() + 30)
     assert store.study(study.name).state is StudyState.FINISHED
+
+
+def test_a_step_may_take_longer_than_the_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = write_study(store, "slow", Budget(trials=4), SPACE)
+    monkeypatch.setattr(planner, "PLANNER_LEASE_S", 0.6)
+    taken: list[bool] = []
+
+    def slow(desk: Desk) -> bool:
+        for _ in range(6):
+            time.sleep(0.3)
+            taken.append(may_plan(store, study))
+        desk.store.advance(study.id, desk.token, Phase.SEARCH, {})
+        return True
+
+    monkeypatch.setitem(planner.STEPS, Phase.NOISE, slow)
+    assert planner.Planner(store, study, "slow one").step()
+    assert taken == 6 * [False]
+    assert may_plan(store, study)
+
+
+def test_a_planner_learns_that_its_lease_was_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = write_study(store, "robbed", Budget(trials=4), SPACE)
+    monkeypatch.setattr(planner, "PLANNER_LEASE_S", 0.3)
+    robbed = planner.Planner(store, study, "same name", stays=True)
+    token = robbed.hold()
+    assert store.take_planner(study.id, "same name", 60.0) is not None
+    deadline = time.monotonic() + 10
+    while robbed.hold() == token and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert robbed.hold() != token
+    robbed.leave()
 
 
 def test_a_worker_beside_a_planner_plans_only_after_a_while(store: Store) -> None:

@@ -259,6 +259,20 @@ def test_a_planner_that_died_is_followed_by_another(store: Store, study_id: int,
     token_of(store, study_id, "b")
 
 
+def test_a_planners_lease_is_prolonged_by_its_token_alone(store: Store, study_id: int, url: str) -> None:
+    stale = token_of(store, study_id, "a", EXPIRED_S)
+    store.renew_planner(study_id, stale, 60.0)
+    assert store.take_planner(study_id, "b", 60.0) is None
+    store.advance(study_id, stale, Phase.SEARCH, {})
+    query(url, f"update schedsearch_study set planner_expires_at = planner_expires_at - 61 where id = {study_id}")
+    fresh = token_of(store, study_id, "b")
+    with pytest.raises(LeaseLost, match=f"Study {study_id} is not planned with token {stale} any more"):
+        store.renew_planner(study_id, stale, 60.0)
+    store.drop_planner(study_id, fresh)
+    with pytest.raises(LeaseLost):
+        store.renew_planner(study_id, fresh, 60.0)
+
+
 def test_a_verdict_that_cannot_be_written_leaves_the_study_unfinished(store: Store, study_id: int) -> None:
     winner = store.add_candidate(study_id, searched())
     token = token_of(store, study_id, "a")
