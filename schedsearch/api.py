@@ -94,6 +94,8 @@ class Study:
                 "total_updates": run.total_updates,
                 "duration_s": run.duration_s,
                 "peak_memory_bytes": run.peak_memory_bytes,
+                "utilization": run.utilization,
+                "energy_j": run.energy_j,
             }
             for run in runs
         ]

@@ -6,6 +6,7 @@ import platform
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -166,9 +167,20 @@ def _mlflow(uri: str) -> Finding:
 
 
 def _devices() -> list[Finding]:
+    from schedsearch.training import nvml
     from schedsearch.training.devices import default_devices, describe_device
 
-    return [Finding("device", True, describe_device(name)) for name in default_devices()]
+    found = default_devices()
+    gpus = nvml.names()
+    unseen = [Finding("device", False, _unseen(gpus))] if gpus and found == ["cpu"] else []
+    return [*(Finding("device", True, describe_device(name)) for name in found), *unseen]
+
+
+def _unseen(gpus: Sequence[str]) -> str:
+    return (
+        f"the driver knows {len(gpus)} GPU{'s' if len(gpus) > 1 else ''} ({', '.join(sorted(set(gpus)))}), but torch "
+        "sees none: this may be torch's build for CPUs, or CUDA_VISIBLE_DEVICES hides them"
+    )
 
 
 def store_exists(storage: str) -> bool:

@@ -88,8 +88,20 @@ def panel(progress: Progress) -> RenderableType:
         share = f"{activity.updates_done}/{activity.total_updates}"
         age = f"{activity.seconds:.0f} s" + (f", attempt {activity.attempt}" if activity.attempt > 1 else "")
         workers.add_row(Text(activity.device, style="dim"), f"run {activity.run_id}", share, age, activity.schedule)
-    lines = [Text(headline(progress)), *(Text(one, style="yellow") for one in troubles(progress))]
+    about = [Text(headline(progress)), Text(taken(progress), style="dim")]
+    lines = [*about[: 1 + bool(about[1])], *(Text(one, style="yellow") for one in troubles(progress))]
     return Group(Text(f"study {progress.study}", style="bold"), phases, *lines, workers)
+
+
+def taken(progress: Progress) -> str:
+    """What the runs took of their devices, as far as it is known."""
+    memory, busy, energy = progress.peak_memory_bytes, progress.utilization, progress.energy_j
+    found = [
+        "" if memory is None else f"at most {memory / 1e9:.2f} GB a run",
+        "" if busy is None else f"device {100 * busy:.0f} % busy",
+        "" if energy is None else f"{energy / 3600:.3g} Wh in all",
+    ]
+    return ", ".join(one for one in found if one)
 
 
 def troubles(progress: Progress) -> list[str]:

@@ -30,6 +30,9 @@ class StudyCollector(Collector):
         yield _each("expired_leases", "Runs whose worker has gone silent.", found, _expired)
         yield _each("best_score", "The best score so far; absent before the first.", found, _best)
         yield _each("peak_memory_bytes", "The most memory that any run took.", found, lambda one: one.peak_memory_bytes)
+        yield _each("utilization", "Mean share of their time in which runs kept their device busy.",
+                    found, lambda one: one.utilization)
+        yield _each("energy_joules", "Joules of all runs, where a driver tells.", found, lambda one: one.energy_j)
 
 
 def metrics_text(storage: str) -> str:

@@ -60,6 +60,8 @@ class Progress:
     runs_per_hour: float | None
     trained_s: float
     peak_memory_bytes: int | None
+    utilization: float | None
+    energy_j: float | None
     failures: Mapping[str, int]
     retried: int
     reason: str | None
@@ -100,6 +102,8 @@ def read_progress(store: Store, name: str) -> Progress:
         runs_per_hour=3600 * found.recent / found.recent_s if found.recent and found.recent_s > 0 else None,
         trained_s=found.trained_s,
         peak_memory_bytes=found.peak_memory_bytes,
+        utilization=found.utilization,
+        energy_j=found.energy_j,
         failures={failure.value: number for failure, number in found.failures.items()},
         retried=found.retried,
         reason=study.reason,

@@ -23,6 +23,8 @@ def read(connection: Connection, study_id: int, *, lowest_is_best: bool) -> Over
             func.count(run.c.duration_s),
             func.sum(run.c.duration_s),
             func.max(run.c.peak_memory_bytes),
+            func.avg(run.c.utilization),
+            func.sum(run.c.energy_j),
         ).where(mine, run.c.duration_s.is_not(None))
     ).one()
     recent = connection.scalar(select(func.count()).where(mine, run.c.finished_at > epoch_now() - RECENT_S))
@@ -34,6 +36,8 @@ def read(connection: Connection, study_id: int, *, lowest_is_best: bool) -> Over
         ended=int(ended[0]),
         trained_s=float(ended[1] or 0.0),
         peak_memory_bytes=None if ended[2] is None else int(ended[2]),
+        utilization=None if ended[3] is None else float(ended[3]),
+        energy_j=None if ended[4] is None else float(ended[4]),
         recent=recent or 0,
         recent_s=min(RECENT_S, float(first or 0.0)),
         best=_best(connection, mine, lowest_is_best=lowest_is_best),

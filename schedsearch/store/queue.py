@@ -64,7 +64,7 @@ def claim(connection: Connection, worker_id: str, study_id: int | None, lease_s:
         )
     )
     row = connection.execute(
-        select(run.c.attempt, run.c.study_id, run.c.phase, run.c.seed, run.c.total_updates, candidate)
+        select(run.c.attempt, run.c.study_id, run.c.phase, run.c.seed, run.c.total_updates, run.c.failure, candidate)
         .join(candidate, run.c.candidate_id == candidate.c.id)
         .where(run.c.id == run_id)
     ).one()
@@ -80,6 +80,7 @@ def claim(connection: Connection, worker_id: str, study_id: int | None, lease_s:
         phase=Phase(row.phase),
         seed=row.seed,
         total_updates=row.total_updates,
+        last_failure=None if row.failure is None else Failure(row.failure),
     )
 
 

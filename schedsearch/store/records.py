@@ -149,6 +149,8 @@ class Run(NewRun):
     failure: Failure | None
     log_tail: str | None
     peak_memory_bytes: int | None
+    utilization: float | None
+    energy_j: float | None
     told: bool
     mirrored: bool
     mlflow_run_id: str | None
@@ -174,7 +176,8 @@ class Activity:
 class Overview:
     """A study at one moment. ended, trained_s: runs that ended, and how long they took together. failures: by the class
     of an attempt that had no result; retried: runs that took more than one. recent: runs that ended in the last
-    recent_s seconds. best: candidate and score. peak_memory_bytes: the most that any run took, where it is known."""
+    recent_s seconds. best: candidate and score. peak_memory_bytes: the most that any run took; utilization: the mean of
+    the runs'; energy_j: joules of all runs together; None where nobody told."""
 
     counts: Mapping[Phase, Mapping[RunState, int]]
     failures: Mapping[Failure, int]
@@ -182,6 +185,8 @@ class Overview:
     ended: int
     trained_s: float
     peak_memory_bytes: int | None
+    utilization: float | None
+    energy_j: float | None
     recent: int
     recent_s: float
     best: tuple[int, float] | None
@@ -190,7 +195,8 @@ class Overview:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to train a run: valid while the lease lives and `attempt` is the row's."""
+    """The right to train a run: valid while the lease lives and `attempt` is the row's. last_failure: why the attempt
+    before this one had no result."""
 
     run_id: int
     attempt: int
@@ -200,6 +206,7 @@ class Claim:
     phase: Phase
     seed: int
     total_updates: int
+    last_failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +235,8 @@ class RunResult:
     failure: Failure | None = None
     log_tail: str | None = None
     peak_memory_bytes: int | None = None
+    utilization: float | None = None
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,8 @@ run = Table(
     Column("failure", String(10)),
     Column("log_tail", Text),
     Column("peak_memory_bytes", BigInteger),
+    Column("utilization", Double),
+    Column("energy_j", Double),
     Column("told", Boolean, nullable=False),
     Column("mirrored", Boolean, nullable=False),
     Column("mlflow_run_id", String(64)),

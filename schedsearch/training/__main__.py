@@ -125,14 +125,15 @@ class Trainee:
             answer = wire.Answer("exit", f"The task ended its process with sys.exit({error.code!r}).")
         except Exception as error:  # whatever the task's code raises is how this run ended
             answer = self._failure(error)
+        _give_memory_back(order.device)
         wire.send(self._answers, "ended", answer=asdict(answer))
 
     def _answer(self, order: wire.Order) -> wire.Answer:
         from schedsearch.errors import InvalidTask, RunInterrupted
         from schedsearch.schedule import Schedule
         from schedsearch.training.loop import train
-        from schedsearch.training.memory import MemoryWatch
         from schedsearch.training.spec import RunSpec
+        from schedsearch.training.usage import UsageWatch
 
         schedule = Schedule.from_dict(order.schedule)
         spec = RunSpec(schedule, order.seed, order.total_updates, order.device, order.with_test)
@@ -142,7 +143,7 @@ class Trainee:
             return wire.Answer("refused", str(error))
         if self._fingerprint(order.task, order.task_options) != order.task_fingerprint:
             return wire.Answer("refused", f"The task {order.task!r} is another one here than when the study began.")
-        memory = MemoryWatch(order.device, order.memory_share if order.attempt == 1 else 1.0)  # uncapped when retried
+        usage = UsageWatch(order.device, order.memory_share, is_script=task is None)
         try:
             if task is not None:
                 outcome = train(task, spec, self._record, self._polled(), _checkpoints(order))
@@ -152,7 +153,7 @@ class Trainee:
                 outcome = train_script(read_script(order.task), order.task_options, spec, self._record, self._polled())
         except RunInterrupted as error:
             return wire.Answer("interrupted", str(error))
-        return wire.Answer(outcome.status, outcome.reason, {**_numbers(outcome), "peak_memory_bytes": memory.peak()})
+        return wire.Answer(outcome.status, outcome.reason, {**_numbers(outcome), **asdict(usage.read())})
 
     def _record(self, measurements: Sequence[Measurement]) -> None:
         wire.send(self._answers, "measured", rows=[asdict(one) for one in measurements])
@@ -175,7 +176,7 @@ class Trainee:
 
         from schedsearch.errors import SchedsearchError
         from schedsearch.task.loading import told
-        from schedsearch.training.memory import is_out_of_memory
+        from schedsearch.training.usage import is_out_of_memory
 
         traceback.print_exception(error)
         sys.stderr.flush()
@@ -186,6 +187,14 @@ class Trainee:
 
 def _key(reference: str, options: Mapping[str, Any]) -> str:
     return json.dumps([reference, dict(options)], sort_keys=True)
+
+
+def _give_memory_back(device: str) -> None:
+    """What torch keeps of an accelerator's memory between two runs may be what a neighbour's run needs."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def _checkpoints(order: wire.Order) -> Checkpoints | None:

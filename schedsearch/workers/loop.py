@@ -30,6 +30,7 @@ from schedsearch.training.wire import Answer, Order
 from schedsearch.workers.heartbeat import Heartbeat
 from schedsearch.workers.process import TrainingProcess
 from schedsearch.workers.safety import Safety
+from schedsearch.workers.turns import turn
 
 if TYPE_CHECKING:
     from schedsearch.workers.planner import Planner
@@ -44,7 +45,7 @@ RESULTS = {"completed": RunState.COMPLETED, "diverged": RunState.DIVERGED}
 TRIES = {
     Failure.ERROR: 1,  # the same code on the same seed raises again
     Failure.EXIT: 1,
-    Failure.MEMORY: 2,  # a neighbour may have taken it
+    Failure.MEMORY: 2,  # a neighbour may have taken it: the second time it is alone
     Failure.STALL: 2,
     Failure.CRASH: 3,
     Failure.LOST: 3,
@@ -192,16 +193,28 @@ class Worker:
         started = time.monotonic()
         try:
             with Heartbeat(self._store, claim, self._options.lease_s) as heartbeat:
-                answer = self._training.train(
-                    self._order(claim),
-                    lambda rows: heartbeat.record([MeasurementRow(**one) for one in rows]),
-                    lambda: any(one.is_set() for one in (self._stopping, heartbeat.lost, heartbeat.unwanted)),
-                    self._hurried.is_set,
-                )
+                answer = self._answer(claim, heartbeat)
             self._conclude(claim, answer, heartbeat.take(), time.monotonic() - started)
         except LeaseLost:
             sentence = "run %s: the lease was lost; somebody else trains it now"
             logger.warning(sentence, claim.run_id, extra=self._about(claim))
+
+    def _answer(self, claim: Claim, heartbeat: Heartbeat) -> Answer:
+        """Train it; a run that found no memory the last time, alone on the device."""
+
+        def should_stop() -> bool:
+            return any(one.is_set() for one in (self._stopping, heartbeat.lost, heartbeat.unwanted))
+
+        alone = claim.last_failure is Failure.MEMORY
+        with turn(self._options.device, alone=alone, should_stop=should_stop) as is_ours:
+            if not is_ours:
+                return Answer("interrupted", "The run waited for its device when it was asked to stop.")
+            return self._training.train(
+                self._order(claim),
+                lambda rows: heartbeat.record([MeasurementRow(**one) for one in rows]),
+                should_stop,
+                self._hurried.is_set,
+            )
 
     def _order(self, claim: Claim) -> Order:
         study, safety = self._study(claim.study_id), self._options.safety
@@ -217,7 +230,7 @@ class Worker:
             attempt=claim.attempt,
             checkpoints=safety.checkpoints,
             checkpoint_every_s=safety.checkpoint_every_s,
-            memory_share=self._options.memory_share,
+            memory_share=1.0 if claim.last_failure is Failure.MEMORY else self._options.memory_share,
         )
 
     def _conclude(self, claim: Claim, answer: Answer, rows: Sequence[MeasurementRow], spent_s: float) -> None:

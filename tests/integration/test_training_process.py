@@ -52,10 +52,19 @@ class Trouble(Task):
             if self.what == "slow updates":
                 time.sleep(0.1)
                 Path(__file__).with_name("begun").touch()
+            if self.what == "crowded":
+                self.be_crowded()
             if self.updates == 11:
                 print("in trouble", flush=True)
                 self.trouble()
         return nn.functional.mse_loss(output, batch[1])
+
+    def be_crowded(self):
+        time.sleep(0.03)
+        mark = Path(__file__).with_name("was short of memory")
+        if self.updates == 20 and not mark.exists():
+            mark.touch()
+            raise MemoryError("too many neighbours")
 
     def trouble(self):
         Path(__file__).with_name("begun").touch()
@@ -258,8 +267,8 @@ def store(tmp_path):
         yield opened
 
 
-def study_of(store, reference, what):
-    """A study of one run that does `what`."""
+def study_of(store, reference, what, seeds=(1,)):
+    """A study of one run a seed that does `what`."""
     options = {"what": what}
     task, space = load_task(reference, options), load_space("quick").with_base_lr(0.001, 0.1)
     study = store.create_study(
@@ -271,7 +280,7 @@ def study_of(store, reference, what):
         )
     )  # fmt: skip
     candidate = store.add_candidate(study.id, new_candidate(NamedSchedule("search", None, Schedule(0.05, Constant()))))
-    store.add_runs(study.id, [NewRun(candidate, Phase.SEARCH, 0, 1, 40)])
+    store.add_runs(study.id, [NewRun(candidate, Phase.SEARCH, 0, seed, 40) for seed in seeds])
     return study
 
 
@@ -279,18 +288,19 @@ def only_run(store, study):
     return store.runs(study.id)[0]
 
 
-def serve_until_done(store, study):
-    """A worker in this process that stops once the run has ended. It never plans."""
-    worker = Worker(store, WorkerOptions(study.name, threads=1, plans_after_s=600.0))
-
-    def stop():
-        wait_for(lambda: only_run(store, study).state.is_finished)
-        worker._stopping.set()
-
-    watcher = threading.Thread(target=stop)
-    watcher.start()
-    worker.run()
-    watcher.join()
+def serve_until_done(store, study, workers=1):
+    """Workers in this process that stop once every run has ended. They never plan."""
+    serving = [Worker(store, WorkerOptions(study.name, threads=1, plans_after_s=600.0)) for _ in range(workers)]
+    threads = [threading.Thread(target=one.run) for one in serving]
+    for one in threads:
+        one.start()
+    try:
+        wait_for(lambda: all(run.state.is_finished for run in store.runs(study.id)))
+    finally:
+        for one in serving:
+            one._stopping.set()
+        for one in threads:
+            one.join()
 
 
 def begun(reference):
@@ -390,3 +400,23 @@ def test_a_worker_with_another_version_of_the_task_is_refused(store, reference, 
     assert done.returncode == 2
     assert "is another one here than when the study began" in done.stderr.splitlines()[-1]
     assert only_run(store, study).state is RunState.WAITING
+
+
+def test_a_run_that_found_no_memory_is_tried_again_alone(store, reference):
+    """Nobody else trains on the device while the run that was short of memory is trained again."""
+    study = study_of(store, reference, "crowded", range(9))
+    serve_until_done(store, study, workers=3)
+    runs = store.runs(study.id)
+    assert [run.state for run in runs] == 9 * [RunState.COMPLETED]
+    assert sorted(run.attempt for run in runs) == [*(8 * [1]), 2]
+    (retried,) = [run for run in runs if run.attempt == 2]
+    others = [run for run in runs if run.attempt == 1]
+    assert not any(overlap_s(retried, other) > 0.1 for other in others)
+    assert max(overlap_s(one, other) for one in others for other in others if one is not other) > 0.5
+    assert any(other.finished_at > retried.finished_at for other in others)
+
+
+def overlap_s(one, other):
+    """Seconds in which both were trained."""
+    begin = max(run.finished_at - run.duration_s for run in (one, other))
+    return min(one.finished_at, other.finished_at) - begin
