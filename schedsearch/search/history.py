@@ -6,9 +6,10 @@ study's planner lease, so a batch is asked by one process at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 import optuna
@@ -17,7 +18,7 @@ from optuna.trial import TrialState, create_trial
 
 from schedsearch.schedule import Schedule
 from schedsearch.space import Dimension, SearchSpace
-from schedsearch.store import tune_engine
+from schedsearch.store import patiently, tune_engine
 
 from .gp import Fitter
 from .model import Observation
@@ -57,8 +58,35 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _patient(method: Callable[P, T]) -> Callable[P, T]:
+    """A method of a History that is repeated while the database is restarted or out of reach, as the store repeats its
+    own transactions. A trial that `begin` wrote without hearing of it is closed by `fail_orphans`."""
+
+    @wraps(method)
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> T:
+        url = cast(History, args[0])._url
+        return patiently(lambda: _unwrapped(lambda: method(*args, **kwargs)), url)
+
+    return repeated
+
+
+def _unwrapped(action: Callable[[], T]) -> T:
+    """Raises what SQLAlchemy raised, where Optuna wraps it."""
+    try:
+        return action()
+    except optuna.exceptions.StorageInternalError as error:
+        raise error.__cause__ or error from None
+
+
 class History:
-    """The trials of one study, in Optuna's storage at `url` under `name`."""
+    """The trials of one study, in Optuna's storage at `url` under `name`.
+
+    Raises StoreError when the database failed.
+    """
 
     def __init__(
         self,
@@ -73,6 +101,7 @@ class History:
         seed: int,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._url = url
         self._space = space
         self._seed = seed
         self._sampler = (
@@ -80,15 +109,20 @@ class History:
             if strategy == "curve"
             else None
         )
-        self._study = optuna.create_study(
+        self._study = self._opened(url, name, direction)
+
+    @_patient
+    def _opened(self, url: str, name: str, direction: str) -> optuna.Study:
+        return optuna.create_study(
             storage=_storage(url),
             study_name=name,
-            sampler=self._sampler or _joint_sampler(seed, 0),
+            sampler=self._sampler or _joint_sampler(self._seed, 0),
             pruner=optuna.pruners.NopPruner(),
             direction=optuna.study.StudyDirection[direction.upper()],
             load_if_exists=True,
         )
 
+    @_patient
     def ask(self, count: int, observations: Sequence[Observation], fitter: Fitter) -> list[Asked]:
         """`count` new candidates, none of which repeats an earlier one. `observations`: curves run outside Optuna."""
         if count <= 0:
@@ -105,6 +139,7 @@ class History:
         schedule = self._space.build(trial)
         return Asked(trial.number, dict(trial.params), schedule)
 
+    @_patient
     def begin(self, params: dict[str, Any]) -> Asked:
         """A running trial of these parameters, written in one transaction (`Study.ask` takes two, and two more for
         every parameter, each of them a journey to the database)."""
@@ -115,6 +150,7 @@ class History:
         trial_id = storage.create_new_trial(self._study._study_id, template_trial=trial)
         return Asked(storage.get_trial_number_from_id(trial_id), asked, self._space.schedule(asked))
 
+    @_patient
     def tell(self, number: int, value: float | None, *, diverged: bool, worst: float) -> None:
         """Finish trial `number`: a score; a divergence (told as the finite value `worst`); or a failure (value None).
 
@@ -126,11 +162,13 @@ class History:
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         self._study.tell(number, value, state=state, skip_if_finished=True)
 
+    @_patient
     def screen_out(self, number: int) -> None:
         """Finish trial `number`, which is not worth a full run: pruned, and marked so that it is no divergence."""
         self._mark(number, SCREENED_ATTRIBUTE)
         self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
 
+    @_patient
     def running(self) -> set[int]:
         """The numbers of the trials that were not told yet."""
         return {trial.number for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
@@ -141,6 +179,7 @@ class History:
         if not storage.get_trial(trial_id).state.is_finished():
             storage.set_trial_user_attr(trial_id, attribute, True)
 
+    @_patient
     def fail_orphans(self, known: set[int]) -> int:
         """Close trials that were asked but never became a candidate (their asker died in between). Returns how many."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -154,6 +193,7 @@ class History:
         """The curve model's leave-one-out rank agreement at the last ask that used it; None before, and for TPE."""
         return self._sampler.rank_agreement if isinstance(self._sampler, CurveSampler) else None
 
+    @_patient
     def params(self) -> dict[int, dict[str, Any]]:
         """The parameters of every trial, by number."""
         return {trial.number: dict(trial.params) for trial in self._study.get_trials(deepcopy=False)}

@@ -26,6 +26,7 @@ from schedsearch.store.records import (
     StudyState,
     Verdict,
 )
+from schedsearch.store.retries import patiently
 from schedsearch.store.store import Store
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "StudyState",
     "Verdict",
     "check",
+    "patiently",
     "redact",
     "tune_engine",
     "upgrade",

@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from schedsearch.errors import StoreError
-from schedsearch.store.engine import make_engine, passwords_of, require_skip_locked, without_password
+from schedsearch.store.engine import make_engine, parse_url, passwords_of, require_skip_locked, without_password
 
-RETRY_FOR_S = 60.0
+RETRY_FOR_S = 180.0
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
 # Lost connections, deadlocks, lock and idle time-outs, servers that start, stop or are full: PostgreSQL's SQLSTATEs ...
@@ -41,6 +41,11 @@ def retrying(action: Callable[[], T], url: URL, for_s: float = RETRY_FOR_S) -> T
                 raise StoreError(sentence(error, url)) from error
         time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the workers, guards nothing
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def patiently(action: Callable[[], T], url: str) -> T:
+    """`retrying` for another library's transactions in the database at `url`."""
+    return retrying(action, parse_url(url))
 
 
 def connected(url: str) -> Engine:

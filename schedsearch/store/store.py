@@ -76,8 +76,8 @@ class Store:
     **Repeating.** Every method is one transaction and may be called again with the same arguments after a crash:
     studies by name, candidates by schedule, runs by (candidate, phase, seed, horizon) and measurements by update are
     written once; a result that was accepted already is accepted again if it is the same. The store repeats a
-    transaction itself for up to a minute while the database is restarted, locked or out of reach; if the answer to a
-    `claim` was lost on the way, that run waits until its lease has expired.
+    transaction itself for up to three minutes while the database is restarted, locked or out of reach; if the answer to
+    a `claim` was lost on the way, that run waits until its lease has expired.
 
     **Errors.** StoreError: the database failed, in one sentence without its password. SchemaMismatch: the schema is
     another version's. LeaseLost: as above. UnknownStudy: no such study. InvalidInput: a value that not every database

@@ -1,14 +1,9 @@
 """The mirror against a real `mlflow server`: up, down, silent, broken, and back."""
 
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,6 +11,7 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM, Page, browser_page
 from mlflow import MlflowClient
+from servers import MlflowServer, free_port
 from tracking_study import NAME, complete, conclude, make_study, open_store, queue
 
 from schedsearch.errors import TrackingError
@@ -28,59 +24,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),  # of MLflow's own queries
 ]
 PATIENCE_S = 20.0  # with one retry and 5 s a call; MLflow's own defaults would block for minutes
-SMALL = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Server:
-    """A real `mlflow server` of one worker that can be stopped and started again at its port, with its data."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
-            "--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}",
-            "--artifacts-destination", str(self._folder / "artifacts"),
-        ]  # fmt: skip
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self._folder, env={**os.environ, **SMALL}, stdout=log, stderr=log, start_new_session=True
-            )
-        self._wait()
-
-    def _wait(self) -> None:
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=2):
-                    return
-            except OSError:
-                time.sleep(0.2)
-        raise AssertionError((self._folder / "server.log").read_text()[-2000:])
-
-    def stop(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    one = Server(tmp_path_factory.mktemp("server"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    one = MlflowServer(tmp_path_factory.mktemp("server"))
     one.start()
     yield one
     one.stop()
@@ -98,7 +46,7 @@ def study_id(store: Store) -> int:
     return store.study(NAME).id
 
 
-def shown(server: Server, store: Store) -> tuple[MlflowClient, str, dict[str, str]]:
+def shown(server: MlflowServer, store: Store) -> tuple[MlflowClient, str, dict[str, str]]:
     """A client, the parent's id, and status by number of every child of this test's own study."""
     client = MlflowClient(server.uri)
     study = store.study(NAME)
@@ -115,7 +63,7 @@ def shown(server: Server, store: Store) -> tuple[MlflowClient, str, dict[str, st
 
 
 def test_a_whole_study_arrives(
-    server: Server, store: Store, study_id: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    server: MlflowServer, store: Store, study_id: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     queue(store, study_id, 5)
     for score in (0.5, 0.4, 0.3, 0.35, 0.6):
@@ -141,7 +89,7 @@ def test_a_whole_study_arrives(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_the_saved_views_of_a_finished_study_open_and_draw(
-    server: Server, store: Store, study_id: int, tmp_path: Path
+    server: MlflowServer, store: Store, study_id: int, tmp_path: Path
 ) -> None:
     queue(store, study_id, 4)
     queue(store, study_id, 4, Phase.CONFIRM, first_seed=50)
@@ -174,7 +122,7 @@ def drawn(page: Page, *words: str) -> str:
     raise AssertionError(text[-3000:])
 
 
-def test_an_outage_loses_nothing_and_doubles_nothing(server: Server, store: Store, study_id: int) -> None:
+def test_an_outage_loses_nothing_and_doubles_nothing(server: MlflowServer, store: Store, study_id: int) -> None:
     queue(store, study_id, 4)
     complete(store, 0.5)
     Mirror(server.uri, store).sync(NAME)
@@ -198,7 +146,7 @@ def test_an_outage_loses_nothing_and_doubles_nothing(server: Server, store: Stor
         assert len(steps) == len(set(steps)) == 20
 
 
-def test_the_server_is_asked_what_the_workers_will_ask(server: Server) -> None:
+def test_the_server_is_asked_what_the_workers_will_ask(server: MlflowServer) -> None:
     assert ping(server.uri) == f"{server.uri}: the server answers"
 
 

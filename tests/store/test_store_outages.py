@@ -4,12 +4,14 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from proxy import Proxy, proxy_to
 from sqlalchemy.engine import make_url
 from store_cases import completed, make_study, queue_runs, row, take
-from store_databases import SERVERS, administer, fresh_database
-from store_proxy import Proxy, proxy_to
+from store_databases import SERVERS, administer, fresh_database, query
 
 from schedsearch.errors import StoreError
+from schedsearch.search.history import History
+from schedsearch.space import load_space
 from schedsearch.store import RunState, Store
 from schedsearch.store.engine import make_engine
 from schedsearch.store.retries import retrying
@@ -99,6 +101,28 @@ def test_a_commit_whose_answer_is_lost_is_not_done_twice(store: Store, proxy: Pr
     assert proxy.broken == 4
     assert [one.name for one in store.studies()] == ["a-study", "another"]
     assert [one.id for one in store.candidates(study_id)] == [candidate_id]
+
+
+def test_optunas_trials_live_through_an_outage(store: Store, proxy: Proxy, server_url: str) -> None:
+    history = History(
+        store.url, "outage", load_space("quick").with_base_lr(0.001, 1.0),
+        strategy="curve", direction="minimize", total_updates=40, updates_per_epoch=10, seed=1,
+    )  # fmt: skip
+    (first,) = history.ask(1, [], "scipy")
+    proxy.cut()
+    mending = threading.Timer(0.8, proxy.mend)
+    mending.start()
+    history.tell(first.number, 0.5, diverged=False, worst=9.0)
+    assert proxy.refused > 0
+    mending.join()
+    proxy.cut_once_after(b"COMMIT")
+    (second,) = history.ask(1, [], "scipy")
+    assert proxy.broken == 1
+    history.fail_orphans({second.number})
+    assert history.running() == {second.number}
+    assert query(server_url, "select value from trial_values") == [{"value": 0.5}]
+    history._study._storage.remove_session()
+    history._study._storage._backend.engine.dispose()
 
 
 def test_an_outage_without_end_is_an_error_of_one_sentence(server_url: str, proxy: Proxy) -> None:
