@@ -14,21 +14,25 @@ from typing import Any
 
 VARIABLE = "SCHEDSEARCH_RUN"
 ORDER, REPORTS, STOP = "order.json", "reports.jsonl", "stop"
+BEGIN, STATE = "begin.pt", "state.pt"
 
 
 @dataclass(frozen=True)
 class ScriptOrder:
-    """What a script shall do. schedule: its serialized form; None: a rehearsal, which ends after a few updates."""
+    """What a script shall do. schedule: its serialized form; None: a rehearsal, which ends after a few updates.
+    checkpoint_every_s: between two states that it saves; None: nowhere to keep them."""
 
     schedule: Mapping[str, Any] | None
     seed: int
     total_updates: int | None
     device: str
+    checkpoint_every_s: float | None = None
 
 
 @dataclass
 class Folder:
-    """The folder of one run. The study writes the order and the wish to stop, the script its reports."""
+    """The folder of one run. The study writes the order, the state to begin with and the wish to stop; the script its
+    reports and its state. What else the script writes there is gone after the run."""
 
     path: Path
     _read: int = 0
@@ -49,6 +53,16 @@ class Folder:
         """Add one line."""
         with (self.path / REPORTS).open("a") as file:
             file.write(json.dumps({"kind": kind, **values}) + "\n")
+
+    def told(self) -> str:
+        """All reports so far, as text."""
+        path = self.path / REPORTS
+        return path.read_text() if path.exists() else ""
+
+    def tell_again(self, reports: str) -> None:
+        """Add what was told before."""
+        with (self.path / REPORTS).open("a") as file:
+            file.write(reports)
 
     def new_reports(self) -> list[dict[str, Any]]:
         """The whole lines that were added since the last call."""

@@ -8,17 +8,19 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from schedsearch.errors import InvalidInput
 from schedsearch.schedule import Constant, Schedule
-from schedsearch.script.letters import Folder
+from schedsearch.script.letters import BEGIN, STATE, Folder
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
 REHEARSED, FEWEST_JUDGED = 10, 3
+STOPPED_EXIT = 75
 BEHIND, AHEAD = 2, 8  # steps of the scheduler; mixed precision skips a few updates at first, but not the steps
 APART_SHARE = 0.02
 SAME_LR = 1e-5
@@ -50,6 +52,14 @@ class Run:
         self.device = device if self._order is None else self._order.device
         self._watch: _Watch | _ByHand | None = None
         self._losses: list[float] = []
+        self._saved_at = time.monotonic()
+        self._updates_before = 0
+
+    @property
+    def folder(self) -> Path:
+        """A folder of this run alone, for files that two runs at once must not share; gone after the run. Started
+        alone, the current one."""
+        return Path() if self._folder is None else self._folder.path
 
     @property
     def schedule(self) -> Schedule | None:
@@ -59,7 +69,7 @@ class Run:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the study asks the script to end now (a worker is shut down); what it did is lost."""
+        """Whether the study asks the script to end now (a worker is shut down); `save_checkpoint` ends it then."""
         return self._folder is not None and self._folder.is_asked_to_stop
 
     def scheduler(
@@ -134,6 +144,50 @@ class Run:
         )
         self._losses = []
 
+    def load_checkpoint(self, **objects: Any) -> dict[str, Any]:
+        """Go on where an earlier attempt at this run was stopped: `start = run.load_checkpoint(model=model, ...)`.
+
+        Call it before the loop, after `scheduler`, with the objects that `save_checkpoint` gets (whatever has a
+        `state_dict`). Returns the plain values that were saved beside them; {} at the beginning of a run, and alone.
+        """
+        if self._folder is None or not (self._folder.path / BEGIN).exists():
+            return {}
+        from schedsearch.script.state import put_together, read_state
+
+        state = read_state(self._folder.path / BEGIN)
+        self._updates_before = state["updates"]
+        if isinstance(self._watch, _Watch):
+            self._watch.go_on(state["updates"], state["scheduler"])
+        self._losses = state["losses"]
+        if self._speaks:
+            self._folder.tell_again(state["reports"])
+        return put_together(state, objects, self.device)
+
+    def save_checkpoint(self, **state: Any) -> None:
+        """Keep this moment, between two updates: `run.save_checkpoint(model=model, optimizer=optimizer, epoch=epoch)`.
+
+        Objects with a `state_dict`, and plain values; the scheduler and Python's, NumPy's and torch's generators are
+        kept by themselves. Cheap to call often: it writes when it is time (`launch --checkpoint-every`), and when the
+        study asks to stop, which ends the script here.
+        """
+        if self._folder is None or self._order is None or self._order.checkpoint_every_s is None or not self._speaks:
+            return
+        if time.monotonic() - self._saved_at < self._order.checkpoint_every_s and not self.should_stop:
+            return
+        from schedsearch.script.state import taken_apart, write_state
+
+        watch = self._watch
+        about = {
+            "updates": watch.updates if watch else 0,
+            "scheduler": watch.scheduler_state() if isinstance(watch, _Watch) else {},
+            "reports": self._folder.told(),
+            "losses": self._losses,
+        }
+        write_state(self._folder.path / STATE, {**taken_apart(state, self.device), **about})
+        self._saved_at = time.monotonic()
+        if self.should_stop:
+            _leave(STOPPED_EXIT)
+
     def _tell_facts(self, **facts: Any) -> None:
         if self._folder is not None and self._speaks:
             self._folder.report("facts", **facts)
@@ -175,6 +229,14 @@ class _Watch:
         self.last_lr = float(optimizer.param_groups[0]["lr"])
         optimizer.register_step_pre_hook(self._before_update)
         atexit.register(lambda: run._done(self.updates, self.steps))
+
+    def scheduler_state(self) -> dict[str, Any]:
+        return dict(self._scheduler.state_dict())
+
+    def go_on(self, updates: int, scheduler_state: dict[str, Any]) -> None:
+        """So many updates were made before."""
+        self.updates = updates
+        self._scheduler.load_state_dict(scheduler_state)
 
     @property
     def steps(self) -> int:
@@ -220,7 +282,7 @@ class _ByHand:
         self._total = total_updates
         self._lrs: list[float] | None = None
         self._started = time.perf_counter()
-        self.updates = 0
+        self.updates = run._updates_before
         self.last_lr = 0.0
         if run.schedule is None:
             run._tell_facts(

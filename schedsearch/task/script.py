@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from schedsearch.errors import InvalidTask
 
 PREFIX = "script:"
+LRS, LRS_FILE = "{lrs}", "lrs.txt"
+RUNNER = "schedsearch.script"
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,16 @@ class Script:
 
     command: tuple[str, ...]
     folder: str
+
+    @property
+    def is_told_by_file(self) -> bool:
+        """Whether it takes its LRs from a file, named where `{lrs}` stands in its command, rather than attach."""
+        return any(LRS in one for one in self.command)
+
+    def command_of(self, folder: Path, seed: int, device: str) -> tuple[str, ...]:
+        """The command of one run: `{lrs}`, `{seed}`, `{device}` and `{folder}` (of this run alone) filled in."""
+        values = {LRS: str(folder / LRS_FILE), "{seed}": str(seed), "{device}": device, "{folder}": str(folder)}
+        return tuple(_filled(one, values) for one in self.command)
 
     @property
     def reference(self) -> str:
@@ -41,10 +53,16 @@ class Script:
         """sha256 of the command, the options and every file that the command names, in hexadecimal."""
         digest = hashlib.sha256(json.dumps([self.command, sorted(options.items())]).encode())
         for one in self.command:
-            path = Path(self.folder) / one
+            path = Path(self.folder) / (one.rpartition(":")[0] if RUNNER in self.command and ":" in one else one)
             if path.is_file():
                 digest.update(path.read_bytes())
         return digest.hexdigest()
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return text
 
 
 def is_script(reference: str) -> bool:

@@ -150,7 +150,9 @@ class Trainee:
             else:
                 from schedsearch.training.scripts import train_script
 
-                outcome = train_script(read_script(order.task), order.task_options, spec, self._record, self._polled())
+                outcome = train_script(
+                    read_script(order.task), order.task_options, spec, self._record, self._polled(), _checkpoints(order)
+                )
         except RunInterrupted as error:
             return wire.Answer("interrupted", str(error))
         return wire.Answer(outcome.status, outcome.reason, {**_numbers(outcome), **asdict(usage.read())})

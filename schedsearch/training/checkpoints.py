@@ -135,6 +135,11 @@ class Checkpoints:
         self._may_exist = False
 
     @property
+    def every_s(self) -> float:
+        """Seconds of training between two."""
+        return self._every_s
+
+    @property
     def are_due(self) -> bool:
         """Whether it is time for the next one."""
         return time.monotonic() >= self._next_at

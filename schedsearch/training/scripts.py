@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import math
 import os
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from schedsearch.errors import InvalidTask, RunInterrupted, SchedsearchError
-from schedsearch.script.letters import VARIABLE, Folder, ScriptOrder
+from schedsearch.script.letters import BEGIN, STATE, VARIABLE, Folder, ScriptOrder
+from schedsearch.script.state import read_state, write_state
 from schedsearch.task.facts import TaskFacts
-from schedsearch.task.script import Script
+from schedsearch.task.script import LRS_FILE, Script
+from schedsearch.training.checkpoints import Checkpoints
 from schedsearch.training.devices import default_devices
 from schedsearch.training.divergence import Divergence, DivergenceWatch
 from schedsearch.training.loop import Record
+from schedsearch.training.printed import PrintedMetric
 from schedsearch.training.spec import Measurement, Outcome, RunSpec
 
 POLL_S = 0.05
-GRACE_S = 2.0
+GRACE_S = 6.0
 RANGE_DECADES = 1.5
+WIDEST_RANGE = (1e-6, 10.0)  # of a script that does not say where its own base LR is
+REHEARSAL_S, REHEARSAL_LR = 60.0, 1e-8
 METRIC, DIRECTION = "val_loss", "minimize"
 
 
@@ -35,65 +43,118 @@ def examine_script(script: Script, options: Mapping[str, str]) -> TaskFacts:
     if direction not in ("minimize", "maximize"):
         raise InvalidTask(f"`direction` must be minimize or maximize, but is {direction!r} instead.")
     devices = default_devices()
+    metric = PrintedMetric.of(options.get("metric", METRIC))
+    if script.is_told_by_file:
+        told = _rehearsed_by_file(script, options, metric, devices[0])
+    else:
+        told = _rehearsed(script, devices[0])
+    return TaskFacts(
+        name=script.name,
+        metric=metric.name,
+        direction=direction,
+        batch_size=0,
+        fingerprint=script.fingerprint(**options),
+        seconds_per_evaluation=0.0,
+        devices=tuple(devices),
+        **told,
+    )
+
+
+def _rehearsed(script: Script, device: str) -> dict[str, Any]:
+    """What a script that attaches said of itself. Raises InvalidTask."""
     facts: dict[str, Any] = {}
-    with _started(script, ScriptOrder(None, 0, None, devices[0])) as (process, folder):
-        while process.poll() is None:
+    with _started(script, ScriptOrder(None, 0, None, device)) as running:
+        while running.process.poll() is None:
             time.sleep(POLL_S)
-        for report in folder.new_reports():
+        for report in running.folder.new_reports():
             if report["kind"] == "fault":
                 raise InvalidTask(f"{script.shown}: {report['text']}")
             facts |= report
-    if process.returncode:
-        raise InvalidTask(f"{script.shown} ended with exit code {process.returncode} when it was tried.")
+    if running.process.returncode:
+        raise InvalidTask(f"{script.shown} ended with exit code {running.process.returncode} when it was tried.")
     if "total_updates" not in facts:
         raise InvalidTask(
             f"{script.shown} ended without asking for its scheduler: it must call `run = schedsearch.attach()` and "
-            "`run.scheduler(optimizer, total_updates=...)`."
+            "`run.scheduler(optimizer, total_updates=...)`, or take its LRs from a file, named {lrs} in its command."
         )
     if "seconds_per_update" not in facts:
         raise InvalidTask(f"{script.shown} ended before its optimizer did the first updates.")
     reach = 10**RANGE_DECADES
-    return TaskFacts(
-        name=script.name,
-        metric=options.get("metric", METRIC),
-        direction=direction,
-        optimizer=facts["optimizer"],
-        batch_size=0,
-        total_updates=facts["total_updates"],
-        updates_per_epoch=facts["updates_per_epoch"],
-        base_lr_range=(facts["base_lr"] / reach, facts["base_lr"] * reach),
-        fingerprint=script.fingerprint(**options),
-        parameters=facts["parameters"],
-        seconds_per_update=facts["seconds_per_update"],
-        seconds_per_evaluation=0.0,
-        devices=tuple(devices),
-    )
+    names = ("optimizer", "total_updates", "updates_per_epoch", "parameters", "seconds_per_update")
+    return {
+        **{name: facts[name] for name in names},
+        "base_lr_range": (facts["base_lr"] / reach, facts["base_lr"] * reach),
+    }
+
+
+def _rehearsed_by_file(
+    script: Script, options: Mapping[str, str], metric: PrintedMetric, device: str
+) -> dict[str, Any]:
+    """A script that takes its LRs from a file is tried until it prints the metric, or for a minute. Raises
+    InvalidTask."""
+    total = int(options["total_updates"])
+    started = time.monotonic()
+    report = None
+    with _started(script, ScriptOrder(None, 0, total, device), [REHEARSAL_LR] * total) as running:
+        while report is None and time.monotonic() - started < REHEARSAL_S:
+            is_over = running.process.poll() is not None
+            lines = running.printed(wait=is_over)
+            report = next((one for one in map(metric.read, lines) if one and metric.name in one["metrics"]), None)
+            if is_over:
+                break
+            time.sleep(POLL_S)
+        code = running.process.poll()
+    if code:
+        raise InvalidTask(f"{script.shown} ended with exit code {code} when it was tried.")
+    if report is None and code == 0:
+        raise InvalidTask(f"{script.shown} ended without printing `{metric.name}` when it was tried.")
+    update = (report or {}).get("update")
+    return {
+        "optimizer": "set by the script",
+        "total_updates": total,
+        "updates_per_epoch": 1,
+        "parameters": 0,
+        "seconds_per_update": (time.monotonic() - started) / (total if update is None else update + 1),
+        "base_lr_range": WIDEST_RANGE,
+    }
 
 
 def train_script(
-    script: Script, options: Mapping[str, str], spec: RunSpec, record: Record, should_stop: Callable[[], bool]
+    script: Script,
+    options: Mapping[str, str],
+    spec: RunSpec,
+    record: Record,
+    should_stop: Callable[[], bool],
+    checkpoints: Checkpoints | None = None,
 ) -> Outcome:
     """Train one run of a script; `record` is handed its measurements as they come.
 
-    Raises RunInterrupted once `should_stop()` holds (a script has no checkpoints of ours: it begins again), and
+    Raises RunInterrupted once `should_stop()` holds (a script that saves no checkpoints begins again), and
     SchedsearchError where it failed, did other updates than were planned, or never reported the metric.
     """
     started = time.monotonic()
-    order = ScriptOrder(spec.schedule.to_dict(), spec.seed, spec.total_updates, spec.device)
-    metric = options.get("metric", METRIC)
-    with _started(script, order) as (process, folder):
-        reading = _Reading(metric, spec.total_updates, record)
-        while process.poll() is None and reading.divergence is None:
+    every_s = None if checkpoints is None else checkpoints.every_s
+    order = ScriptOrder(spec.schedule.to_dict(), spec.seed, spec.total_updates, spec.device, every_s)
+    metric = PrintedMetric.of(options.get("metric", METRIC))
+    lrs = spec.schedule.lrs(spec.total_updates, 1).tolist() if script.is_told_by_file else None
+    state = None if checkpoints is None else checkpoints.newest()
+    with _started(script, order, lrs, state) as running:
+        reading = _Reading(metric, spec, record)
+        while running.process.poll() is None and reading.divergence is None:
             if should_stop():
-                folder.ask_to_stop()
-                _wait(process)
+                running.folder.ask_to_stop()
+                running.wait(GRACE_S)
+                running.keep_state(checkpoints)
                 raise RunInterrupted(f"{script.shown} was asked to stop.")
-            reading.take(folder)
+            reading.take(running)
+            running.keep_state(checkpoints)
             time.sleep(POLL_S)
-        code = process.poll()
-        reading.take(folder)
+        code = running.process.poll()
+        reading.take(running, to_the_end=code is not None)
     if reading.divergence is None:
         reading.finish(script, code)
+    if checkpoints is not None:
+        checkpoints.clear()
     found = reading.divergence
     return Outcome(
         status="completed" if found is None else "diverged",
@@ -108,31 +169,45 @@ def train_script(
 
 
 class _Reading:
-    """What a script has reported so far."""
+    """What a script has reported so far, by letters or, where it wrote none, in what it printed."""
 
-    def __init__(self, metric: str, total_updates: int, record: Record) -> None:
-        self.metric = metric
-        self.watch = DivergenceWatch(total_updates)
+    def __init__(self, metric: PrintedMetric, spec: RunSpec, record: Record) -> None:
+        self.metric = metric.name
+        self.watch = DivergenceWatch(spec.total_updates)
         self.score: float | None = None
         self.test_score: float | None = None
         self.updates = 0
         self.divergence: Divergence | None = None
-        self._total = total_updates
+        self._printed = metric
+        self._spec = spec
         self._record = record
         self._pending: Measurement | None = None
         self._done: Mapping[str, Any] | None = None
         self._is_known = False
+        self._writes = False
 
-    def take(self, folder: Folder) -> None:
+    def take(self, running: _Running, *, to_the_end: bool = False) -> None:
         """Read what is new."""
-        for report in folder.new_reports():
+        for report in running.folder.new_reports():
             if report["kind"] == "fault":
                 raise SchedsearchError(report["text"])
             if report["kind"] == "done":
                 self._done = report
                 self.updates = report["updates"]
             elif report["kind"] == "report":
+                self._writes = True
                 self._measure(report)
+        for line in running.printed(wait=to_the_end):
+            found = None if self._writes else self._printed.read(line)
+            if found is not None:
+                self._measure(self._placed(found))
+
+    def _placed(self, report: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A printed report that names no update belongs to the last one that is known, or to the end."""
+        last = self.updates - 1 if self.updates else self._spec.total_updates - 1
+        update = min(last if report["update"] is None else max(0, report["update"]), self._spec.total_updates - 1)
+        lr = self._spec.schedule.lr(update, self._spec.total_updates, 1) if report["lr"] is None else report["lr"]
+        return {**report, "update": update, "lr": lr}
 
     def _measure(self, report: Mapping[str, Any]) -> None:
         self.updates = max(self.updates, report["update"] + 1)
@@ -168,18 +243,24 @@ class _Reading:
     def finish(self, script: Script, code: int | None) -> None:
         """The script has ended: check that it did what was planned. Raises SchedsearchError."""
         self._flush()
+        total = self._spec.total_updates
         if code:
             raise SchedsearchError(f"{script.shown} ended with exit code {code}.")
         if not self._is_known:
-            raise SchedsearchError(f"{script.shown} reported no `{self.metric}`: call `run.report({self.metric}=...)`.")
-        updates = self.updates if self._done is None else self._done["updates"]
-        if updates != self._total:
             raise SchedsearchError(
-                f"{script.shown} must do {self._total} updates, as it said, but did {updates}; "
+                f"{script.shown} reported no `{self.metric}`: call `run.report({self.metric}=...)`, or print it "
+                f'as {{"{self.metric}": ...}}.'
+            )
+        if self._done is None and script.is_told_by_file:
+            self.updates = total  # nobody counted them
+        updates = self.updates if self._done is None else self._done["updates"]
+        if updates != total:
+            raise SchedsearchError(
+                f"{script.shown} must do {total} updates, as it said, but did {updates}; "
                 "its score would belong to another schedule."
             )
         if self.score is None:
-            self.divergence = Divergence(self._total - 1, f"The {self.metric} was not finite at the end.")
+            self.divergence = Divergence(total - 1, f"The {self.metric} was not finite at the end.")
 
 
 def _merged(one: Measurement, other: Measurement) -> Measurement:
@@ -192,31 +273,84 @@ def _merged(one: Measurement, other: Measurement) -> Measurement:
     )
 
 
+@dataclass
+class _Running:
+    """A script at work: its process, its folder, and what it prints (passed on to our stderr)."""
+
+    process: subprocess.Popen[bytes]
+    folder: Folder
+    _lines: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+    _printer: threading.Thread | None = None
+    _kept_at: float = 0.0
+
+    def listen(self) -> None:
+        """Begin to read what it prints."""
+        assert self.process.stdout is not None  # noqa: S101 - made with a pipe
+        self._printer = threading.Thread(target=self._pass_on, args=(self.process.stdout,), daemon=True)
+        self._printer.start()
+
+    def _pass_on(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._lines.put(line.decode(errors="replace"))
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+        stream.close()
+
+    def printed(self, *, wait: bool) -> list[str]:
+        """The lines since the last call; wait: until the last of a process that has ended, unless children of it
+        still hold the pipe."""
+        if wait and self._printer is not None:
+            self._printer.join(GRACE_S)
+        found = []
+        with suppress(queue.Empty):
+            while True:
+                found.append(self._lines.get_nowait())
+        return found
+
+    def wait(self, seconds: float) -> None:
+        """A moment for a script that looks at `run.should_stop`."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+
+    def keep_state(self, checkpoints: Checkpoints | None) -> None:
+        """Put the state that the script saved last, if it is new, where checkpoints are kept."""
+        path = self.folder.path / STATE
+        if checkpoints is None or not path.exists() or path.stat().st_mtime == self._kept_at:
+            return
+        self._kept_at = path.stat().st_mtime
+        state = read_state(path)
+        checkpoints.save(state, state["updates"])
+
+
 @contextmanager
-def _started(script: Script, order: ScriptOrder) -> Iterator[tuple[subprocess.Popen[bytes], Folder]]:
-    """The script at work in a session of its own; whatever is left of it afterwards is killed. Raises InvalidTask."""
+def _started(
+    script: Script, order: ScriptOrder, lrs: list[float] | None = None, state: Mapping[str, Any] | None = None
+) -> Iterator[_Running]:
+    """The script at work; whatever is left of it afterwards is killed. lrs: for a script that reads them from a file.
+    state: to go on from. Raises InvalidTask."""
     with tempfile.TemporaryDirectory(prefix="schedsearch-run-", ignore_cleanup_errors=True) as path:
         folder = Folder(Path(path))
         folder.write_order(order)
+        if lrs is not None:
+            (folder.path / LRS_FILE).write_text("".join(f"{lr!r}\n" for lr in lrs))
+        if state is not None:
+            write_state(folder.path / BEGIN, state)
         try:
             process = subprocess.Popen(  # noqa: S603 - the very command that the user asked for
-                script.command,
+                script.command_of(folder.path, order.seed, order.device),
                 cwd=script.folder,
                 env={**os.environ, VARIABLE: path},
                 stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),
+                stdout=subprocess.PIPE,
             )
         except OSError as error:
             raise InvalidTask(f"{script.shown} cannot be started: {error.strerror}.") from error
+        running = _Running(process, folder)
+        running.listen()
         try:
-            yield process, folder
+            yield running
         finally:
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL)
             process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    """A moment for a script that looks at `run.should_stop`."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_S)
+            running.printed(wait=True)
