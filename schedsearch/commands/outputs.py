@@ -9,8 +9,9 @@ from typing import Any
 
 import schedsearch
 from schedsearch.errors import InvalidInput, SchedsearchError
-from schedsearch.report.export import export_csv, export_json, export_python, export_torch
+from schedsearch.report.exports import export_csv, export_json, export_python, export_torch
 from schedsearch.store import Candidate, Store, Study
+from schedsearch.task.script import shown_task
 
 EXPORTS = {"json": export_json, "torch": export_torch, "python": export_python, "csv": export_csv}
 WRITTEN = {"json": "winner.json", "torch": "winner_torch.py"}  # by every launch; the others when asked for
@@ -78,7 +79,7 @@ def _provenance(store: Store, study: Study, candidate: Candidate) -> Mapping[str
     standing = next((one for one in verdict.standings if one.candidate_id == candidate.id), None) if verdict else None
     provenance: dict[str, Any] = {
         "study": study.name,
-        "task": study.task,
+        "task": shown_task(study.task),
         "candidate": candidate.id,
         "metric": study.metric,
         "space": f"{study.space_name} ({study.space_version})",
