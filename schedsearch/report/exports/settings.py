@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from schedsearch.schedule import Decay, MultiStep, Schedule, Step
 
 Array = NDArray[np.float64]
+LINE_WIDTH = 100
 RELATIVE = 1e-12
 ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of the base LR: 1 + cos(x) cancels near its zero
 
@@ -109,20 +111,31 @@ class Setting:
     arguments: Mapping[str, Any]
     lrs: Array
 
-    def call(self, *given: str) -> str:
-        """The Python text that makes it; `given` goes before its arguments."""
-        return f"{self.name}({', '.join([*given, *(f'{key}={value!r}' for key, value in self.arguments.items())])})"
+    def call(self, *given: str, indent: int | None = None) -> str:
+        """The Python text that makes it; `given` goes before its arguments. With an indent, one line an argument where
+        one line for all would be long."""
+        arguments = [*given, *(f"{key}={value!r}".replace("'", '"') for key, value in self.arguments.items())]
+        line = f"{self.name}({', '.join(arguments)})"
+        if indent is None or len(line) <= LINE_WIDTH:
+            return line
+        space = "\n" + " " * indent
+        return f"{self.name}({''.join(f'{space}    {one},' for one in arguments)}{space})"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far learning rates are from a schedule's: the largest of their difference as a ratio of the schedule's LR of
-    that update, and the largest as a ratio of the base LR, each with its update."""
+    """How far learning rates are from a schedule's.
+
+    relative: the largest difference as a ratio of the schedule's LR of that update (infinite where that is 0).
+    of_base: the largest as a ratio of the base LR. mean: the mean over all updates, as a ratio of the base LR.
+    is_rounding: nowhere more than RELATIVE of the schedule's LR plus ROUNDING of the base LR.
+    """
 
     relative: float
     relative_update: int
     of_base: float
     of_base_update: int
+    mean: float
     is_rounding: bool
 
     @property
@@ -136,24 +149,26 @@ class Difference:
 
 
 def difference(lrs: Array, curve: Curve) -> Difference:
-    """How far these learning rates, shape (total_updates,), are from the curve's. A relative difference to an LR of 0
-    is infinite. `is_rounding`: nowhere more than RELATIVE of the schedule's LR plus ROUNDING of the base LR."""
+    """How far these learning rates, shape (total_updates,), are from the curve's."""
     apart = np.abs(lrs - curve.lrs)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(apart == 0, 0.0, apart / curve.lrs)
     worst, largest = int(np.argmax(relative)), int(np.argmax(apart))
     is_rounding = bool(np.all(apart <= RELATIVE * curve.lrs + ROUNDING * curve.base_lr))
-    return Difference(float(relative[worst]), worst, float(apart[largest] / curve.base_lr), largest, is_rounding)
+    of_base = apart / curve.base_lr
+    return Difference(
+        float(relative[worst]), worst, float(of_base[largest]), largest, float(of_base.mean()), is_rounding
+    )
 
 
 def nearest(settings: Iterable[Setting], curve: Curve) -> tuple[Setting, Difference]:
-    """The first setting that is the schedule up to rounding, else that of the smallest largest difference."""
+    """The first setting that is the schedule up to rounding, else that of the smallest mean difference."""
     best: tuple[Setting, Difference] | None = None
     for setting in settings:
         found = difference(setting.lrs, curve)
         if found.is_rounding:
             return setting, found
-        if best is None or found.of_base < best[1].of_base:
+        if best is None or found.mean < best[1].mean:
             best = setting, found
     if best is None:
         raise ValueError("`settings` must not be empty.")
@@ -161,11 +176,12 @@ def nearest(settings: Iterable[Setting], curve: Curve) -> tuple[Setting, Differe
 
 
 def drops(factors: Array, decay: Decay) -> list[int] | None:
-    """The updates at which a (multi-)step decay drops, one entry a drop; None for another decay or where it reaches 0.
+    """The updates at which a (multi-)step decay drops, one entry a drop; None for another decay, where it reaches 0 and
+    where it rises again.
 
     factors: the decay's of one cycle, relative to its peak.
     """
-    if not isinstance(decay, (Step, MultiStep)) or factors.min() <= 0:
+    if not isinstance(decay, (Step, MultiStep)) or factors.min() <= 0 or np.any(np.diff(factors) > 0):
         return None
     passed = np.rint(np.log(factors) / np.log(decay.gamma)).astype(int)
     return [int(t) for t in np.repeat(np.arange(len(factors)), np.diff(passed, prepend=0))]
@@ -176,10 +192,17 @@ def whole(number: float) -> float | int:
     return round(number) if abs(number - round(number)) < 1e-9 * max(1.0, abs(number)) else number
 
 
+def comment(text: str, indent: int = 0) -> str:
+    """The text as comment lines."""
+    mark = " " * indent + "# "
+    return textwrap.fill(text, LINE_WIDTH, initial_indent=mark, subsequent_indent=mark, break_on_hyphens=False)
+
+
 def fractions(curve: Curve) -> str:
     """Comment lines: how the counts of updates above follow from the horizon."""
     warmup, restarts = curve.schedule.warmup, curve.schedule.restarts
-    counts = [f"{curve.total_updates} updates in all"]
+    held = "" if curve.every == 1 else f", in steps of {curve.every}"
+    counts = [f"{curve.total_updates} updates in all{held}"]
     if warmup is not None:
         counts.append(f"{curve.warm} of warm-up = round({warmup.fraction:.6g} * all)")
     if restarts is not None:

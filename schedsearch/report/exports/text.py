@@ -9,10 +9,8 @@ from math import isfinite
 from typing import Any
 
 from schedsearch.report.exports import source
-from schedsearch.report.exports.settings import Curve
+from schedsearch.report.exports.settings import LINE_WIDTH, Curve
 from schedsearch.schedule import Schedule, Spline, Wsd
-
-LINE_WIDTH = 100
 
 
 def sample_values(schedule: Schedule, total_updates: int, updates_per_epoch: int | None) -> list[tuple[int, float]]:
