@@ -1,8 +1,9 @@
 """Follows exported files with the framework that they are for, in a process of its own (frameworks start threads, and
 warn): `python export_driver.py FRAMEWORK JOBS.json LRS.npz`.
 
-A job is a file, the horizons to follow it over, and settings of the framework to follow at the first of them. The
-answer holds one array of learning rates for each: JOB/file/HORIZON and JOB/setting/NUMBER.
+Every tenth file checks itself, too. A job is a file, the horizons to follow it over, and settings of the framework to
+follow at the first of them. The answer holds one array of learning rates for each: JOB/file/HORIZON and
+JOB/setting/NUMBER.
 """
 
 import importlib.util
@@ -229,6 +230,8 @@ def main(framework: str, jobs: str, answer: str) -> None:
     with open(jobs) as file:  # noqa: PTH123
         for number, job in enumerate(json.load(file)):
             module = runpy.run_path(job["file"])
+            if number % 10 == 0:
+                module["check"]()
             lrs |= {f"{number}/{key}": np.asarray(one) for key, one in FRAMEWORKS[framework](module, job)}
     assert not [name for name in sys.modules if name.startswith("schedsearch")]
     np.savez(answer, **lrs)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from export_matrix import UPDATES_PER_EPOCH, every_combination
 
+from schedsearch.errors import InvalidSchedule
 from schedsearch.report.exports import (
+    EXPORTERS,
     export_keras,
     export_lightning,
     export_optax,
@@ -38,6 +40,7 @@ from schedsearch.schedule import (
     Restarts,
     Rex,
     Schedule,
+    Spline,
     Step,
     Warmup,
     Wsd,
@@ -109,6 +112,7 @@ def told(text: str) -> tuple[float, int]:
     return float(found[1]) / 100, int(found[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("framework", "export", "settings", "thinned"),
     [
@@ -133,6 +137,7 @@ def test_every_combination_is_followed_and_every_setting_computed_as_the_framewo
             assert "cannot express" not in text
             continue
         index = [one.call() for one in settings(curve)].index(setting.call())
+        assert lrs.get(f"{number}/named", setting.lrs) == pytest.approx(setting.lrs, rel=1e-12, abs=1e-16)
         real = difference(lrs[f"{number}/setting/{index}"], curve)
         assert told(text) == (pytest.approx(real.relative, rel=1e-2), real.relative_update)
     assert 0 < expressed < len(schedules)
@@ -210,6 +215,7 @@ def test_torchtitan_expresses(schedule: Schedule, is_expressed: bool) -> None:
     assert ("cannot express" not in text) is is_expressed
 
 
+@pytest.mark.slow
 def test_transformers_own_trainer_takes_the_learning_rates(tmp_path: Path) -> None:
     schedules = [Schedule(0.03, Cosine(0.1), LINEAR_WARMUP), Schedule(0.03, Rex(), LINEAR_WARMUP, Restarts(2))]
     lrs = follow(tmp_path, "trainer", export_transformers, schedules, (60,))
@@ -218,6 +224,7 @@ def test_transformers_own_trainer_takes_the_learning_rates(tmp_path: Path) -> No
     assert "1/arguments" not in lrs
 
 
+@pytest.mark.slow
 def test_lightnings_own_trainer_takes_the_learning_rates(tmp_path: Path) -> None:
     schedules = [
         Schedule(0.03, Cosine(0.1), LINEAR_WARMUP),
@@ -227,6 +234,7 @@ def test_lightnings_own_trainer_takes_the_learning_rates(tmp_path: Path) -> None
     assert_followed(lrs, schedules, **ROUNDING)
 
 
+@pytest.mark.slow
 def test_optax_follows_in_double_precision(tmp_path: Path) -> None:
     schedules = every_combination()[::7]
     lrs = follow(tmp_path, "optax", export_optax, schedules, (UPDATES, LATER), JAX_ENABLE_X64="1")
@@ -235,6 +243,7 @@ def test_optax_follows_in_double_precision(tmp_path: Path) -> None:
     assert 0 < len(native) < len(schedules)
 
 
+@pytest.mark.slow
 def test_optax_follows_in_single_precision_and_in_its_own_optimizer(tmp_path: Path) -> None:
     schedules = every_combination()[::31]
     assert_followed(follow(tmp_path, "optax", export_optax, schedules, (UPDATES,)), schedules, held=3, **SINGLE)
@@ -256,12 +265,53 @@ def test_optax_has_schedules_of_its_own_for(decay: Decay, warmup: Warmup) -> Non
     assert "optax.join_schedules" in export_optax(schedule, UPDATES, None, {})
 
 
+@pytest.mark.slow
 def test_keras_follows_after_its_own_serialization(tmp_path: Path) -> None:
     schedules = every_combination()[::17]
     lrs = follow(tmp_path, "keras", export_keras, schedules, (UPDATES, LATER))
     assert_followed(lrs, schedules, held=3, rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_keras_own_fit_takes_the_learning_rates_also_of_a_saved_model(tmp_path: Path) -> None:
     schedules = [Schedule(0.03, Cosine(), LINEAR_WARMUP)]
     assert_followed(follow(tmp_path, "keras_fit", export_keras, schedules, (60,)), schedules, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("export", list(EXPORTERS.values()), ids=list(EXPORTERS))
+def test_every_file_tells_origin_and_what_does_not_transfer_in_ascii_and_refuses_an_impossible_horizon(
+    export: Export,
+) -> None:
+    text = export(Schedule(0.03, Rex(), Warmup("cosine")), UPDATES, None, {"study": 'größer\n"""\nraise SystemExit#'})
+    assert text.isascii()
+    assert "gr\\u00f6\\u00dfer\\n\\" in text
+    assert "batch size that it was found with" in text
+    assert "import schedsearch" not in text
+    with pytest.raises(InvalidSchedule, match="total_updates"):
+        export(Schedule(0.03, Cosine(), LINEAR_WARMUP), 1, None, {})
+
+
+def test_a_relative_difference_to_a_learning_rate_of_zero_is_infinite() -> None:
+    curve = Curve(Schedule(0.1, Spline(0.4, 0.5, 0.0, 0.0, 0.0)), 10, None)
+    apart = difference(curve.lrs + 0.01, curve)
+    assert (apart.relative, apart.relative_update) == (np.inf, 4)
+    assert apart.of_base == pytest.approx(0.1)
+    assert not apart.is_rounding
+    assert difference(curve.lrs * (1 + 1e-13), curve).is_rounding
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(0.1, Linear(), None, Restarts(40, 1.0, 1e-9)),
+        Schedule(0.1, Step(400, 1e-4)),
+        Schedule(0.1, MultiStep((1e-9, 0.5), 1e-200), LINEAR_WARMUP),
+        Schedule(0.1, InverseSqrt(1e-300), LINEAR_WARMUP),
+        Schedule(0.1, Exponential(5e-324), Warmup("exponential", 0.1, 5e-324)),
+        Schedule(1e-320, Cosine(0.1), LINEAR_WARMUP),
+    ],
+    ids=lambda schedule: schedule.describe(),
+)
+@pytest.mark.parametrize("export", list(EXPORTERS.values()), ids=list(EXPORTERS))
+def test_schedules_at_the_edge_of_float64_are_exported(export: Export, schedule: Schedule) -> None:
+    assert export(schedule, 50, None, {})

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from schedsearch.report.exports.settings import Array, Curve, Setting, difference, drops, fractions
+from schedsearch.report.exports.settings import TINY, Array, Curve, Setting, difference, drops, fractions
 from schedsearch.report.exports.text import python_file
 from schedsearch.schedule import (
     Constant,
@@ -115,7 +115,7 @@ def optax_pieces(curve: Curve) -> list[Setting] | None:
     start = curve.warm
     for cycle, updates in enumerate(curve.cycles):
         peak = curve.base_lr * curve.peak_decay**cycle
-        found = _cycle(curve.schedule.decay, peak, curve.lrs[start : start + updates] / peak)
+        found = None if peak < TINY else _cycle(curve.schedule.decay, peak, curve.lrs[start : start + updates] / peak)
         if found is None:
             return None
         pieces += found
@@ -139,7 +139,7 @@ def _warmup(curve: Curve) -> Setting:
     start, t = curve.start_factor * peak, np.arange(updates)
     if warmup is None or warmup.kind == "linear":
         return _line(start, peak, updates)
-    rise = 1 / curve.start_factor
+    rise = 1 / max(TINY, curve.start_factor)
     arguments: dict[str, Any]
     if warmup.kind == "exponential":
         arguments = {"init_value": start, "transition_steps": updates, "decay_rate": rise}

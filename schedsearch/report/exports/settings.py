@@ -16,6 +16,7 @@ from schedsearch.schedule import Decay, MultiStep, Schedule, Step
 
 Array = NDArray[np.float64]
 LINE_WIDTH = 100
+TINY = 1e-290  # nearer to 0 float64 has fewer digits
 RELATIVE = 1e-12
 ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of the base LR: 1 + cos(x) cancels near its zero
 
@@ -151,7 +152,7 @@ class Difference:
 def difference(lrs: Array, curve: Curve) -> Difference:
     """How far these learning rates, shape (total_updates,), are from the curve's."""
     apart = np.abs(lrs - curve.lrs)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         relative = np.where(apart == 0, 0.0, apart / curve.lrs)
     worst, largest = int(np.argmax(relative)), int(np.argmax(apart))
     is_rounding = bool(np.all(apart <= RELATIVE * curve.lrs + ROUNDING * curve.base_lr))
@@ -189,7 +190,7 @@ def drops(factors: Array, decay: Decay) -> list[int] | None:
 
 def whole(number: float) -> float | int:
     """A number that is an integer up to rounding as that integer."""
-    return round(number) if abs(number - round(number)) < 1e-9 * max(1.0, abs(number)) else number
+    return round(number) if abs(number - round(number)) < 1e-9 * abs(number) else number
 
 
 def comment(text: str, indent: int = 0) -> str:

@@ -16,7 +16,7 @@ from operator import mul
 
 import numpy as np
 
-from schedsearch.report.exports.settings import Array, Curve, Setting, difference, drops
+from schedsearch.report.exports.settings import TINY, Array, Curve, Setting, difference, drops
 from schedsearch.schedule import Constant, Cosine, Decay, Exponential, Linear, MultiStep, Polynomial, Step, Wsd
 
 NEVER = sys.maxsize
@@ -73,7 +73,7 @@ def _warm_restarts(curve: Curve) -> Setting | None:
 def _cycle(curve: Curve, start: int, updates: int, peak: float) -> list[Setting] | None:
     """One cycle of the decay from its peak; None where torch has no scheduler for it."""
     make = CYCLES.get(type(curve.schedule.decay))
-    return None if make is None else make(curve, start, updates, peak)
+    return None if make is None or peak < TINY else make(curve, start, updates, peak)
 
 
 def _constant_cycle(curve: Curve, start: int, updates: int, peak: float) -> list[Setting]:

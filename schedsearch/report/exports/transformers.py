@@ -66,9 +66,13 @@ def named_scheduler(optimizer: Optimizer) -> LRScheduler:
 '''
 
 WARMED_COSINE = "cosine_warmup_with_min_lr"
-ONE_MORE = """
+NOTES = {
+    WARMED_COSINE: """
 # `warmup_steps` is one more than the warm-up: the last of them trains at the base LR. `num_cycles` is
-# 0.5 * (decay - 1) / decay, for the Trainer's cosine would end an update early."""
+# 0.5 * (decay - 1) / decay, for the Trainer's cosine would end an update early.""",
+    "polynomial": """
+# `lr_end` is a learning rate, not a ratio: it moves with `learning_rate`.""",
+}
 POWERS = (0.5, 1.0, 2.0, 3.0)
 SHAPES = {"linear": "linear", "sqrt": "1-sqrt", "cosine": "cosine"}
 
@@ -183,7 +187,7 @@ def _arguments(curve: Curve, setting: Setting, apart: Difference) -> str:
     }
     rows = "\n".join(f"    {key!r}: {value!r}," for key, value in values.items()).replace("'", '"')
     template, name = (EQUAL, "TRAINING_ARGUMENTS") if apart.is_rounding else (APART, "NEAREST_TRAINING_ARGUMENTS")
-    counts = fractions(curve) + (ONE_MORE if setting.name == WARMED_COSINE else "")
+    counts = fractions(curve) + NOTES.get(setting.name, "")
     told = comment(TOLD.format(difference=apart.text, version=VERSION))
     text = template.format(version=VERSION, told=told, fractions=counts, rows=rows)
     return "\n" + text + NAMED.format(name=name)
