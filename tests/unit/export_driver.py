@@ -12,6 +12,7 @@ import runpy
 import sys
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import make_dataclass
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,18 @@ def torchtitan(module: dict, job: dict) -> Lrs:
         yield f"file/{updates}", follow(module["LR_SCHEDULER"], updates)
     for number, (_, arguments) in enumerate(job["settings"]):
         yield f"setting/{number}", follow(LRSchedulersContainer.Config(**arguments), job["horizons"][0])
+    yield "named", follow(from_flags(job["file"]), job["horizons"][0])
+
+
+def from_flags(file: str) -> Any:
+    """The configuration of the flags in the file, read as torchtitan's command line reads them."""
+    import tyro
+    from torchtitan.components.optimizer.lr_scheduler import LRSchedulersContainer
+
+    top = make_dataclass("Top", [("lr_scheduler", LRSchedulersContainer.Config)])
+    with open(file) as text:  # noqa: PTH123
+        flags = next(line.partition(": ")[2] for line in text if "command line: " in line)
+    return tyro.cli(top, args=flags.split()).lr_scheduler
 
 
 def optax(module: dict, job: dict) -> Lrs:

@@ -42,6 +42,7 @@ from torchtitan.components.optimizer.lr_scheduler import LRSchedulersContainer
 
 EQUAL = """
 # Equal to the schedule at every update of this horizon (formulas of torchtitan {version}).
+# On torchtitan's command line: {flags}
 {fractions}
 LR_SCHEDULER = {call}
 """
