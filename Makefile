@@ -29,6 +29,9 @@ $(READY): pyproject.toml constraints.txt
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	@$(PIP) install --quiet --constraint constraints.txt hatchling editables
 	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@# Their schedulers alone are tested: timm would bring torchvision (whose wheels fit no CPU build of torch),
+	@# torchtitan data sets and trackers.
+	@$(PIP) install --quiet --constraint constraints.txt --no-deps timm torchtitan spmd_types
 	@touch $@
 
 demo: $(READY) ## search and verify a schedule on real data, in a few minutes; results in demo/

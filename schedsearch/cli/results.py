@@ -97,9 +97,12 @@ def compare(studies: tuple[str, ...], storage: str, as_json: bool) -> None:
 @click.option(
     "--to",
     "kind",
-    type=click.Choice(["json", "torch", "python", "csv"]),
+    type=click.Choice(
+        ["json", "csv", "python", "torch", "lightning", "transformers", "timm", "torchtitan", "optax", "keras"]
+    ),
     required=True,
-    help="A JSON schedule; a self-contained PyTorch scheduler; lr(t) in plain Python; a table of update and LR.",
+    help="A JSON schedule; a table of update and LR; lr(t) in plain Python; a self-contained file for a framework, "
+    "in its own classes where they equal the schedule at every update.",
 )
 @click.option("--candidate", type=int, help="Another candidate than the recommended one.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: stdout.")

@@ -9,10 +9,10 @@ from typing import Any
 
 import schedsearch
 from schedsearch.errors import InvalidInput, SchedsearchError
-from schedsearch.report.export import export_csv, export_json, export_python, export_torch
+from schedsearch.report.exports import EXPORTERS
 from schedsearch.store import Candidate, Store, Study
+from schedsearch.task.script import shown_task
 
-EXPORTS = {"json": export_json, "torch": export_torch, "python": export_python, "csv": export_csv}
 WRITTEN = {"json": "winner.json", "torch": "winner_torch.py"}  # by every launch; the others when asked for
 
 
@@ -54,7 +54,7 @@ def export_winner(store: Store, name: str, kind: str, candidate_id: int | None =
     """The recommended schedule (or another candidate's) of a study as text of the given kind."""
     study = store.study(name)
     candidate = _candidate(store, study, candidate_id)
-    export = EXPORTS[kind]
+    export = EXPORTERS[kind]
     return export(
         candidate.schedule, study.total_updates, study.updates_per_epoch, _provenance(store, study, candidate)
     )
@@ -78,7 +78,7 @@ def _provenance(store: Store, study: Study, candidate: Candidate) -> Mapping[str
     standing = next((one for one in verdict.standings if one.candidate_id == candidate.id), None) if verdict else None
     provenance: dict[str, Any] = {
         "study": study.name,
-        "task": study.task,
+        "task": shown_task(study.task),
         "candidate": candidate.id,
         "metric": study.metric,
         "space": f"{study.space_name} ({study.space_version})",

@@ -197,7 +197,7 @@ def test_numbers_that_json_does_not_have_become_null() -> None:
 
 def test_rendering_imports_no_engine() -> None:
     code = (
-        "import sys, schedsearch.report.html, schedsearch.report.data, schedsearch.report.export;"
+        "import sys, schedsearch.report.html, schedsearch.report.data, schedsearch.report.exports;"
         "found = {'torch', 'optuna', 'mlflow', 'botorch'} & sys.modules.keys(); sys.exit(str(found) if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

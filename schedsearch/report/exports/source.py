@@ -1,4 +1,4 @@
-"""The pieces of an exported schedule, as Python text, for PyTorch and for plain Python.
+"""The pieces of the formula of an exported schedule, as Python text that needs nothing but `math`.
 
 Formulas are those of `schedsearch.schedule`, in the same order of operations; a test holds every combination against
 `Schedule.lrs` to the last digits.
@@ -9,50 +9,6 @@ from __future__ import annotations
 TRANSFER = """Another horizon: warm-up and decay are fractions of it and stretch, but the best decay may be another
 one. The base LR belongs to the optimizer, weight decay and batch size that it was found with: tune it again when they
 change.
-"""
-
-HEAD = '''"""{title}
-
-Found for {total_updates} optimizer updates; it stretches to any other number. Needs PyTorch only:
-
-    scheduler = make_scheduler(optimizer)    # once, before the first update
-    for batch in batches:
-        ...
-        optimizer.step()
-        scheduler.step()                     # after every optimizer update, not after every epoch
-
-The first parameter group trains at `lr(t)`, whatever learning rate the optimizer was made with; the other groups keep
-their ratio to it. Past the last update the last value is held. To resume, make the scheduler again and load the state
-dicts of both the optimizer and the scheduler. Run this file to check it against the learning rates that were trained.
-
-{transfer}"""
-
-'''
-
-PYTHON_HEAD = '''"""{title}
-
-Found for {total_updates} optimizer updates; it stretches to any other number. Needs nothing but Python:
-
-    for t in range(total_updates):           # optimizer updates, not epochs
-        learning_rate = lr(t, total_updates)
-        ...
-
-Run this file to check it against the learning rates that were trained.
-
-{transfer}"""
-
-'''
-
-PYTHON_IMPORTS = """
-import math
-"""
-
-IMPORTS = """
-import math
-
-import torch
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 """
 
 COMMENTS = {
@@ -148,49 +104,11 @@ LR = '''
 def lr(t: int, total_updates: int = TOTAL_UPDATES) -> float:
     """The learning rate of update t = 0 .. total_updates - 1."""
     return BASE_LR * factor(t, total_updates)
-'''
-
-USE = '''
-
-def make_scheduler(optimizer: Optimizer, total_updates: int = TOTAL_UPDATES) -> LRScheduler:
-    """A scheduler for `optimizer` over `total_updates` optimizer updates; call its `step()` after each of them."""
-    last = total_updates - 1
-    factor(last, total_updates)  # refuses a horizon that is too short before anything changes
-    reference = float(optimizer.param_groups[0]["lr"])
-    for group in optimizer.param_groups:
-        group["initial_lr"] = BASE_LR * (float(group["lr"]) / reference if reference else 1.0)
-    return LambdaLR(optimizer, lambda t: factor(min(t, last), total_updates))
 
 
-def check() -> None:
-    """Raise ValueError unless this file gives the learning rates that were trained, as a function and in torch."""
+def check_values() -> None:
+    """Raise ValueError unless `lr` gives the learning rates that were trained."""
     for t, trained in TEST_VALUES:
         if not math.isclose(lr(t), trained, rel_tol=1e-9, abs_tol=1e-12 * BASE_LR):
             raise ValueError(f"Update {t} was trained at {trained}, but this file gives {lr(t)}.")
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = make_scheduler(optimizer)
-    for t in range(min(TOTAL_UPDATES, 10_000)):
-        if not math.isclose(optimizer.param_groups[0]["lr"], lr(t), rel_tol=1e-9):
-            raise ValueError(f"The scheduler is at {scheduler.get_last_lr()} in update {t}, but lr gives {lr(t)}.")
-        optimizer.step()
-        scheduler.step()
-
-
-if __name__ == "__main__":
-    check()
-    print(f"{len(TEST_VALUES)} learning rates of {TOTAL_UPDATES} updates agree; the scheduler follows them.")
-'''
-
-PYTHON_USE = '''
-
-def check() -> None:
-    """Raise ValueError unless this file gives the learning rates that were trained."""
-    for t, trained in TEST_VALUES:
-        if not math.isclose(lr(t), trained, rel_tol=1e-9, abs_tol=1e-12 * BASE_LR):
-            raise ValueError(f"Update {t} was trained at {trained}, but this file gives {lr(t)}.")
-
-
-if __name__ == "__main__":
-    check()
-    print(f"{len(TEST_VALUES)} learning rates of {TOTAL_UPDATES} updates agree.")
 '''
