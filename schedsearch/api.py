@@ -22,6 +22,7 @@ from schedsearch.errors import InvalidInput, SchedsearchError
 from schedsearch.report.data import load_report_data
 from schedsearch.report.values import ReportData
 from schedsearch.schedule import Schedule
+from schedsearch.script import Run
 from schedsearch.store import Store, Verdict
 
 if TYPE_CHECKING:
@@ -174,12 +175,12 @@ def _diamonds(answers: Any) -> Any:
     )
 
 
-def find_schedule(task: str | type[Task], *, progress: bool = True, **options: Any) -> Study:
+def find_schedule(task: str | type[Task] | Callable[[Run], object], *, progress: bool = True, **options: Any) -> Study:
     """Run a study from here to its verdict, as `schedsearch launch` does, with workers as processes of this machine.
 
-    task: a built-in task, `pkg.module:Name`, `path/file.py:Name`, or a Task class that lies in a file. options: those
-    of `launch` by name (trials, space, storage, study, seed, workers, resolution, ...). progress: lines on stderr, a
-    live panel on a terminal.
+    task: a built-in task, `pkg.module:Name`, `path/file.py:Name`, or a Task class or training function that lies in a
+    file. options: those of `launch` by name (trials, space, storage, study, seed, workers, resolution, ...). progress:
+    lines on stderr, a live panel on a terminal.
 
     Raises InvalidInput (nothing was written) for bad options or a class that workers cannot import; SchedsearchError.
     """
@@ -198,8 +199,8 @@ def open_study(name: str, storage: str = DEFAULT_STORAGE) -> Study:
     return Study(name, storage)
 
 
-def reference_of(task: str | type[Task]) -> str:
-    """How workers find this task. Raises InvalidInput for a class that lies in no file."""
+def reference_of(task: str | type[Task] | Callable[[Run], object]) -> str:
+    """How workers find this task or function. Raises InvalidInput for one that lies in no file."""
     if isinstance(task, str):
         return task
     try:
@@ -209,7 +210,7 @@ def reference_of(task: str | type[Task]) -> str:
     if "<locals>" in task.__qualname__ or path is None or not path.is_file():
         raise InvalidInput(
             f"The task {task.__qualname__} must lie at the top of a file that workers can import, but was made in this "
-            "session: write it to a file (in a notebook: %%writefile task.py) and give its class."
+            "session: write it to a file (in a notebook: %%writefile task.py) and import it."
         )
     if task.__module__ == "__main__" or "." in task.__qualname__:
         return f"{path}:{task.__qualname__}"

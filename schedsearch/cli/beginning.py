@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from schedsearch.cli.group import cli, emit_json, json_option, storage_option
 from schedsearch.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from schedsearch.task.script import Script
 
 ASKS = bool(sys.stdin and sys.stdin.isatty())  # a person at a terminal is asked for what the flags left open
 
@@ -21,6 +24,13 @@ def script_reference(command: tuple[str, ...], task: str | None) -> str:
     if task is not None:
         raise InvalidInput("`task` cannot be given beside the command of a script, which is the task then.")
     return script_of(command, Path.cwd()).reference
+
+
+def script_to_check(arguments: tuple[str, ...]) -> Script | None:
+    """The command of a script, or a training function; None for a task."""
+    from schedsearch.task.script import function_script, script_of
+
+    return function_script(arguments[0], Path.cwd()) if len(arguments) == 1 else script_of(arguments, Path.cwd())
 
 
 @cli.command()
@@ -64,6 +74,7 @@ def init(folder: Path, name: str, kind: str, optimizer: str, updates: int) -> No
 @click.option("--task-option", "task_options", multiple=True, metavar="NAME=VALUE", help="Option of the task.")
 @click.option("--metric", help="What a script reports that decides its score (default: val_loss).")
 @click.option("--direction", type=click.Choice(["minimize", "maximize"]), help="Of a script's metric.")
+@click.option("--total-updates", type=click.IntRange(min=2), help="Horizon of a script whose command has {lrs}.")
 @click.option("--space", default="framework", show_default=True, help="The search space of the study to come.")
 @click.option("--trials", type=click.IntRange(min=4), default=48, show_default=True, help="Its candidates.")
 @click.option("--workers", type=click.IntRange(min=1), help="Its workers. Default: one a core, or one a GPU.")
@@ -73,6 +84,7 @@ def check(
     task_options: tuple[str, ...],
     metric: str | None,
     direction: str | None,
+    total_updates: int | None,
     space: str,
     trials: int,
     workers: int | None,
@@ -80,7 +92,7 @@ def check(
 ) -> None:
     """Try a task, or the command of a training script: what it is, what a study of it costs, whether it repeats itself.
 
-    TASK: a built-in task, `pkg.module:Name` or `path/file.py:Name`.
+    TASK: a built-in task, `pkg.module:Name` or `path/file.py:Name`, where Name is a task class or a training function.
     """
     from dataclasses import asdict
 
@@ -88,11 +100,16 @@ def check(
     from schedsearch.commands.options import parse_pairs
 
     options = parse_pairs(task_options, "task-option")
-    said = {name: one for name, one in (("metric", metric), ("direction", direction)) if one is not None}
-    is_task = len(arguments) == 1
-    if said if is_task else options:
-        raise InvalidInput("`metric` and `direction` are for a script's command, `task-option` is for a task.")
-    reference, given = (arguments[0], options) if is_task else (script_reference(arguments, None), said)
+    given_for_script = {"metric": metric, "direction": direction, "total_updates": total_updates}
+    said = {name: str(one) for name, one in given_for_script.items() if one is not None}
+    script = script_to_check(arguments)
+    if said if script is None else options:
+        raise InvalidInput(
+            "`metric`, `direction` and `total-updates` are for a script's command, `task-option` is for a task."
+        )
+    if script is not None and script.is_told_by_file != (total_updates is not None):
+        raise InvalidInput("`total-updates` must be given for a command with {lrs} in it, and for no other.")
+    reference, given = (arguments[0], options) if script is None else (script.reference, said)
     found = run(reference, given, space=space, trials=trials, workers=workers)
     if as_json:
         emit_json(asdict(found))

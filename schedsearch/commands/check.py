@@ -56,7 +56,7 @@ class Checked:
                 self._repeats,
                 "A run that is stopped goes on from its checkpoint, to the last bit."
                 if self.resumes
-                else "A run that is stopped begins again: a script has no checkpoints of ours.",
+                else "A run that is stopped begins again, unless it calls run.load_checkpoint and run.save_checkpoint.",
             ]
         )
 

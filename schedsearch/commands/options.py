@@ -8,13 +8,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from schedsearch.errors import InvalidInput
 from schedsearch.search.plan import DEFAULT_TRIALS, Budget
 from schedsearch.space import read_yaml, sentences
 from schedsearch.space.values import Number, Whole
-from schedsearch.task.script import is_script, read_script
+from schedsearch.task.script import function_script, is_script, read_script
 from schedsearch.workers.launchers import Engine
 from schedsearch.workers.safety import CHECKPOINT_EVERY_S, STALL_TIMEOUT_S, Safety, checkpoint_place
 
@@ -91,7 +100,13 @@ class LaunchOptions(BaseModel):
     @model_validator(mode="after")
     def _scripts_say_the_rest(self) -> Self:
         script = self.task is not None and is_script(self.task)
-        if script and (self.task_options or self.total_updates is not None):
+        by_file = self.task is not None and script and read_script(self.task).is_told_by_file
+        if by_file and (self.total_updates is None or self.base_lr is None):
+            raise ValueError(
+                "`total_updates` and `base_lr` must be given for a script that takes its LRs from the file {lrs}: how "
+                "many lines shall it have, and in which range shall the base LR lie?"
+            )
+        if script and (self.task_options or (self.total_updates is not None and not by_file)):
             raise ValueError("`task_options` and `total_updates` are a script's own business: put them in its command.")
         if not script and self.script_options:
             raise ValueError("`metric` and `direction` are for a script (`launch -- python ...`); a task has its own.")
@@ -117,6 +132,13 @@ class LaunchOptions(BaseModel):
             raise ValueError("`resolution` decides the seeds of the confirmation: `confirm_seeds` cannot be given too.")
         return self
 
+    @field_validator("task")
+    @classmethod
+    def _may_be_a_function(cls, given: str | None) -> str | None:
+        """A training function is a script of ours that calls it."""
+        function = None if given is None or is_script(given) else function_script(given, Path.cwd())
+        return given if function is None else function.reference
+
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> LaunchOptions:
         """Options from a command line or a study file; None is "not given". Raises InvalidInput with every fault."""
@@ -141,7 +163,9 @@ class LaunchOptions(BaseModel):
     def script_options(self) -> dict[str, str]:
         """What a script does not say itself."""
         given = {"metric": self.metric, "direction": self.direction}
-        return {name: value for name, value in given.items() if value is not None}
+        horizon = self.total_updates if self.task is not None and is_script(self.task) else None
+        written = {} if horizon is None else {"total_updates": str(horizon)}
+        return {**written, **{name: value for name, value in given.items() if value is not None}}
 
     @property
     def all_task_options(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,21 @@ def load_task(reference: str, options: Mapping[str, Any] | None = None) -> Task:
 
 def task_class(reference: str) -> type[Task]:
     """The class of a reference. Raises InvalidTask."""
+    return _class_in(*_found(reference))
+
+
+def training_function(reference: str) -> Callable[[Any], object]:
+    """The function `train(run)` of a reference. Raises InvalidTask."""
+    module, place, name = _found(reference)
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise InvalidTask(f"{place} has no function {name!r}.")
+    function: Callable[[Any], object] = found
+    return function
+
+
+def _found(reference: str) -> tuple[ModuleType, str, str]:
+    """The module, its place and the name in it."""
     target = builtin_reference(reference) or reference
     place, _, name = target.rpartition(":")
     if FILE_REFERENCE.match(target):
@@ -45,7 +60,7 @@ def task_class(reference: str) -> type[Task]:
         raise InvalidTask(
             f"There is no task {reference!r}: give one of {names}, or `pkg.module:Name`, or `path/file.py:Name`."
         )
-    return _class_in(module, place, name)
+    return module, place, name
 
 
 @contextmanager

@@ -88,6 +88,8 @@ class Trainee:
             found = self._examined(task, task_options)
         except SchedsearchError as error:
             wire.send(self._answers, "fault", text=str(error))
+        except SystemExit as error:
+            wire.send(self._answers, "fault", text=_exit_sentence(error))
         else:
             self._fingerprints[_key(task, task_options)] = found.fingerprint
             wire.send(self._answers, "facts", facts=asdict(found))
@@ -122,7 +124,7 @@ class Trainee:
         try:
             answer = self._answer(order)
         except SystemExit as error:  # argparse and sys.exit in the task's code
-            answer = wire.Answer("exit", f"The task ended its process with sys.exit({error.code!r}).")
+            answer = wire.Answer("exit", _exit_sentence(error))
         except Exception as error:  # whatever the task's code raises is how this run ended
             answer = self._failure(error)
         _give_memory_back(order.device)
@@ -189,6 +191,12 @@ class Trainee:
 
 def _key(reference: str, options: Mapping[str, Any]) -> str:
     return json.dumps([reference, dict(options)], sort_keys=True)
+
+
+def _exit_sentence(error: SystemExit) -> str:
+    """argparse ends a process with code 2."""
+    hint = ": argparse finds no arguments here, a task's are its options (`--task-option`)" if error.code == 2 else ""
+    return f"The task ended its process with sys.exit({error.code!r}){hint}."
 
 
 def _give_memory_back(device: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ RANGE_DECADES = 1.5
 WIDEST_RANGE = (1e-6, 10.0)  # of a script that does not say where its own base LR is
 REHEARSAL_S, REHEARSAL_LR = 60.0, 1e-8
 METRIC, DIRECTION = "val_loss", "minimize"
+GROWING = {"acc", "accuracy", "auc", "auroc", "bleu", "f1", "iou", "map", "precision", "r2", "recall", "rouge", "score"}
 
 
 def examine_script(script: Script, options: Mapping[str, str]) -> TaskFacts:
@@ -44,6 +46,7 @@ def examine_script(script: Script, options: Mapping[str, str]) -> TaskFacts:
         raise InvalidTask(f"`direction` must be minimize or maximize, but is {direction!r} instead.")
     devices = default_devices()
     metric = PrintedMetric.of(options.get("metric", METRIC))
+    _refuse_strange_metric(metric.name, "direction" in options)
     if script.is_told_by_file:
         told = _rehearsed_by_file(script, options, metric, devices[0])
     else:
@@ -58,6 +61,18 @@ def examine_script(script: Script, options: Mapping[str, str]) -> TaskFacts:
         devices=tuple(devices),
         **told,
     )
+
+
+def _refuse_strange_metric(name: str, has_direction: bool) -> None:
+    """Raises InvalidTask for a metric that cannot be meant so."""
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    if "test" in words:
+        raise InvalidTask(
+            f"`metric` must be measured on validation data, but is {name!r}: what is chosen by the test data is not "
+            "tested by them any more."
+        )
+    if words & GROWING and not has_direction:
+        raise InvalidTask(f"`direction` must be given for the metric {name!r}: is more better (maximize) or less?")
 
 
 def _rehearsed(script: Script, device: str) -> dict[str, Any]:
