@@ -74,8 +74,11 @@ def tasks() -> list[TaskInfo]:
 
 
 def db_upgrade(storage: str) -> str:
-    """Bring the store's schema to this code's; one sentence about what was done."""
+    """Bring the store's schema to this code's, Optuna's tables included; one sentence about what was done."""
+    from schedsearch.search.history import make_tables
+
     upgrade(storage)
+    make_tables(storage)
     return f"The store {redact(storage)} is at this version's schema."
 
 
