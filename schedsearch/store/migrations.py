@@ -23,7 +23,7 @@ VERSION_TABLE = "schedsearch_alembic_version"
 HEAD = "0004"
 LOCK_NUMBER, LOCK_NAME, LOCK_FOR_S = 7_243_392_001, "schedsearch_schema", 60
 WAIT_FOR_TABLES_S = 10.0
-TABLE_LOCK_MS = 1_500  # what waits for a table makes everybody behind it wait, too
+TABLE_LOCK_MS = 1_000  # what waits for a table makes everybody behind it wait, too
 TRY_FOR_S = 3.5
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -112,7 +112,7 @@ def _alone(connection: Connection) -> Iterator[None]:
     if not connection.scalar(text("select get_lock(md5(concat(database(), :name)), :wait)"), name):
         raise StoreError(f"Another process has been changing the store's schema for {LOCK_FOR_S} s; try again later.")
     waiting = connection.scalar(text("select @@lock_wait_timeout"))
-    connection.execute(text(f"set session lock_wait_timeout = {round(TABLE_LOCK_MS / 1000)}"))
+    connection.execute(text(f"set session lock_wait_timeout = {TABLE_LOCK_MS // 1000}"))
     try:
         yield
     finally:
