@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schedsearch.errors import TrackingError
-from schedsearch.tracking.address import is_server, redact, sqlite_path
+from schedsearch.redaction import redact
+from schedsearch.tracking.address import is_server, sqlite_path
 from schedsearch.tracking.curves import Point
 
 if TYPE_CHECKING:

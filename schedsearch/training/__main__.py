@@ -192,16 +192,11 @@ def _checkpoints(order: wire.Order) -> Checkpoints | None:
     if order.checkpoints is None:
         return None
     import schedsearch
-    from schedsearch.training.checkpoints import Checkpoints, open_place, training_key
+    from schedsearch.training.checkpoints import Checkpoints, training_key
+    from schedsearch.training.places import open_place, training_mark
 
-    key = training_key(
-        task=order.task_fingerprint,
-        schedule=dict(order.schedule),
-        seed=order.seed,
-        total_updates=order.total_updates,
-        device=order.device.partition(":")[0],
-        version=schedsearch.__version__,
-    )
+    mark = training_mark(order.task_fingerprint, order.schedule, order.seed, order.total_updates)
+    key = training_key(mark, device=order.device.partition(":")[0], version=schedsearch.__version__)
     return Checkpoints(open_place(order.checkpoints), key, order.attempt, order.checkpoint_every_s)
 
 
