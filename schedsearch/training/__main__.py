@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PROGRESS_EVERY_S = 1.0
 PR_SET_PDEATHSIG = 1
+OURS_ALONE = re.compile(r"SCHEDSEARCH_(\w+_)?(STORAGE|DB_URL|MLFLOW|SAFETY|CHECKPOINTS)")
 
 
 def main() -> None:
@@ -40,6 +42,7 @@ def main() -> None:
     for one in (signal.SIGINT, signal.SIGTERM):  # the worker decides what they mean
         signal.signal(one, lambda signum, frame: None)
     _die_with(worker)
+    _forget_addresses()
     Trainee(answers).serve(orders)
 
 
@@ -49,6 +52,12 @@ def _die_with(worker: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != worker:
         os._exit(1)
+
+
+def _forget_addresses() -> None:
+    """The task's code has no use for our databases' URLs, which may hold passwords: it may print its environment."""
+    for name in [one for one in os.environ if OURS_ALONE.fullmatch(one)]:
+        del os.environ[name]
 
 
 class Trainee:
