@@ -1,14 +1,9 @@
 """The mirror against a real `mlflow server`: up, down, silent, broken, and back."""
 
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,6 +11,7 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM, Page, browser_page
 from mlflow import MlflowClient
+from mlflow_server import Server, free_port
 from tracking_study import NAME, complete, conclude, make_study, open_store, queue
 
 from schedsearch.errors import TrackingError
@@ -28,54 +24,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),  # of MLflow's own queries
 ]
 PATIENCE_S = 20.0  # with one retry and 5 s a call; MLflow's own defaults would block for minutes
-SMALL = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Server:
-    """A real `mlflow server` of one worker that can be stopped and started again at its port, with its data."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
-            "--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}",
-            "--artifacts-destination", str(self._folder / "artifacts"),
-        ]  # fmt: skip
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self._folder, env={**os.environ, **SMALL}, stdout=log, stderr=log, start_new_session=True
-            )
-        self._wait()
-
-    def _wait(self) -> None:
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=2):
-                    return
-            except OSError:
-                time.sleep(0.2)
-        raise AssertionError((self._folder / "server.log").read_text()[-2000:])
-
-    def stop(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture(scope="module")
