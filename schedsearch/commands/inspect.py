@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from schedsearch.errors import SchedsearchError, StoreError
-from schedsearch.redaction import redact as without_credentials
+from schedsearch.privacy import redact as without_credentials
 from schedsearch.space import SearchSpace, builtin_spaces, load_space
 from schedsearch.store import SchemaStatus, Store, check, redact, upgrade
 from schedsearch.task.registry import TaskInfo, builtin_tasks

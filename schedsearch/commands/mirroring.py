@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from schedsearch.errors import TrackingError
+from schedsearch.privacy import make_folder
 from schedsearch.store import Store, StudyState
 
 FOLLOW_S = 3.0
@@ -126,7 +127,7 @@ class MirrorProcess:
         ]
         environment = {**os.environ, "SCHEDSEARCH_STORAGE": self._storage, "SCHEDSEARCH_MLFLOW": self._uri}
         log = self._folder / "logs" / "mlflow.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(log.parent)
         with log.open("ab") as stream:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command,

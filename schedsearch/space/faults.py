@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from schedsearch.redaction import redact
+from schedsearch.privacy import redact
 from schedsearch.space.document import Document
 from schedsearch.space.values import FIXED, SEARCHED
 

@@ -17,6 +17,7 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 
 from schedsearch.errors import InvalidInput, StoreError
+from schedsearch.privacy import make_folder
 
 BUSY_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 10
@@ -170,7 +171,7 @@ def _prepare_file(url: URL) -> None:
         raise InvalidInput("`storage` must name an SQLite file: an in-memory database cannot be shared by workers.")
     path = Path(str(url.database))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StoreError(f"The store {path} cannot be written: {error.strerror}.") from error

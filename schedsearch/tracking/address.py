@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 from schedsearch.errors import InvalidInput
-from schedsearch.redaction import redact
+from schedsearch.privacy import redact
 
 SQLITE = "sqlite:///"
 SERVERS = ("http", "https")

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any, TypeGuard
 
 import schedsearch
-from schedsearch.redaction import redact
+from schedsearch.privacy import redact
 from schedsearch.schedule import Schedule
 from schedsearch.store import Candidate, Phase, Run, RunState, Study, StudyState, Verdict
 from schedsearch.task.script import is_script, read_script, shown_task

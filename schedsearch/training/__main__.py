@@ -139,6 +139,7 @@ class Trainee:
     def _answer(self, order: wire.Order) -> wire.Answer:
         from schedsearch.errors import InvalidTask, RunInterrupted
         from schedsearch.schedule import Schedule
+        from schedsearch.task.loading import refuse_unallowed
         from schedsearch.training.loop import train
         from schedsearch.training.memory import MemoryWatch
         from schedsearch.training.spec import RunSpec
@@ -146,6 +147,7 @@ class Trainee:
         schedule = Schedule.from_dict(order.schedule)
         spec = RunSpec(schedule, order.seed, order.total_updates, order.device, order.with_test)
         try:
+            refuse_unallowed(order.task)
             task = None if is_script(order.task) else self._task(order.task, order.task_options)
         except InvalidTask as error:  # it was tried when the study began: this machine lacks something
             return wire.Answer("refused", str(error))

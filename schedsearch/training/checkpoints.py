@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from schedsearch.redaction import redact
+from schedsearch.privacy import redact
 from schedsearch.training.places import SUFFIX, Place, digest
 
 logger = logging.getLogger(__name__)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from schedsearch.privacy import make_folder
+
 SUFFIX = ".ckpt"
 UNFINISHED = ".part"
 STALE_S = 3600.0  # a writer that lives adds to its file far more often
@@ -70,7 +72,7 @@ class Folder:
 
     def write(self, name: str, content: bytes) -> None:
         """Into a file beside it that takes its name once all of it is on the disk."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self.path)
         handle, unfinished = tempfile.mkstemp(dir=self.path, prefix=".", suffix=UNFINISHED)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from schedsearch.errors import InvalidTask
+from schedsearch.privacy import make_folder
 from schedsearch.task.facts import TaskFacts
 from schedsearch.workers.logs import Style
 from schedsearch.workers.safety import Safety
@@ -139,7 +140,7 @@ class LocalWorkers:
         """One worker a post, of those that rehearsed where they fit; what is left over of them goes home. And a planner
         beside them."""
         self._study = study
-        log_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(log_dir)
         rehearsed, self._children = self._children, []
         for index, post in enumerate(where):
             fits = bool(rehearsed) and rehearsed[0].post.threads == post.threads
@@ -156,7 +157,7 @@ class LocalWorkers:
     def serve(self, study: str | None, where: Sequence[Post], log_dir: Path) -> None:
         """One worker a post and no planner: for a study, or for all, that was written elsewhere."""
         self._study = study
-        log_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(log_dir)
         self._children = [_Child(post, log_dir / f"worker-{index}.log") for index, post in enumerate(where)]
         for child in self._children:
             self._start(child)

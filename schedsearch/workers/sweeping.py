@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from schedsearch.redaction import redact
+from schedsearch.privacy import redact
 from schedsearch.store import Run, RunState, Store, StudyState
 from schedsearch.training.places import MARK_DIGITS, open_place, training_mark
 

@@ -10,6 +10,7 @@ from typing import Any
 import submitit
 
 from schedsearch.errors import InvalidInput
+from schedsearch.privacy import make_folder
 from schedsearch.workers.launchers import refuse_file, remote
 from schedsearch.workers.local import Post
 from schedsearch.workers.safety import Safety
@@ -38,6 +39,7 @@ class SlurmJobs:
         """Submit one job a post as one array. Raises InvalidInput for an option that submitit does not know."""
         os.environ[STORAGE] = self._storage
         os.environ |= self._safety.in_environment()
+        make_folder(log_dir)
         executor = submitit.AutoExecutor(folder=log_dir, cluster=self._cluster)
         try:
             executor.update_parameters(name=f"schedsearch-{study}", **self._options)
