@@ -108,7 +108,12 @@ def test_two_ctrl_c_end_what_swallows_them(tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(TASKS)
     line = [SCHEDSEARCH, "launch", "--task", "tasks.py:Deaf", *FEW, "--mlflow", "none", "--study", "deaf"]
     process = subprocess.Popen(
-        [*line, "--workers", "2"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*line, "--workers", "2"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("begun-*"))) < 2:
