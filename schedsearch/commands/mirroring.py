@@ -29,7 +29,8 @@ def sync(store: Store, name: str, tracking_uri: str, artifacts: Mapping[str, Pat
     study = store.study(name)
     final = study.state is not StudyState.RUNNING
     mirror = Mirror(tracking_uri, store)
-    result = mirror.sync(name, final=final, artifacts={key: path for key, path in artifacts.items() if path.exists()})
+    ours = {key: path for key, path in artifacts.items() if path.is_file() and not path.is_symlink()}
+    result = mirror.sync(name, final=final, artifacts=ours)
     return {"mirrored": result.runs_mirrored, "pending": result.pending, "url": mirror.url(name)}
 
 
