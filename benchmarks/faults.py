@@ -280,7 +280,8 @@ def stock_flipped(folder: Path) -> str:
 def our_flipped(folder: Path) -> str:
     import torch
 
-    from schedsearch.training.checkpoints import Checkpoints, open_place
+    from schedsearch.training.checkpoints import Checkpoints
+    from schedsearch.training.places import open_place
 
     saved = Checkpoints(open_place(str(folder / "checkpoints")), "k" * 32, 1, 60.0)
     saved.save({"weights": torch.zeros(1000)}, 1)
@@ -315,7 +316,8 @@ except Exception as error:
 
 def our_full(folder: Path) -> str:
     said = _with_little_disk(f"""
-from schedsearch.training.checkpoints import Checkpoints, open_place
+from schedsearch.training.checkpoints import Checkpoints
+from schedsearch.training.places import open_place
 saved = Checkpoints(open_place({str(folder / "full")!r}), "k" * 32, 1, 60.0)
 saved.save({{"weights": torch.zeros(10)}}, 1)
 limit()

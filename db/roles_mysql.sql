@@ -2,7 +2,7 @@
 -- `launch`, `sync`); `schedsearch_reader` only reads (dashboards, `status`, `report`).
 --
 -- Run it as an administrator; the store's database is named `schedsearch` here. It may be run again at any time.
--- The first `schedsearch db upgrade` and the first launch need a user who may create tables (Optuna makes its own then).
+-- `schedsearch db upgrade` needs a user who may create and change tables (it makes Optuna's, too).
 -- Then give people a login:
 --     create user 'alice'@'%' identified by '...';  grant schedsearch_worker to 'alice'@'%';
 --     MySQL: set default role schedsearch_worker to 'alice'@'%';  MariaDB: set default role schedsearch_worker for 'alice'@'%';

@@ -1,8 +1,8 @@
 -- Least privilege on PostgreSQL: `schedsearch_worker` reads and writes rows and changes no schema (workers, `launch`,
 -- `sync`); `schedsearch_reader` only reads (dashboards, `status`, `report`). The schema belongs to whoever runs this.
 --
--- Run it in the store's database as the role that runs `schedsearch db upgrade`, after that command and after the first
--- study was launched (Optuna makes its own tables then); it may be run again at any time:
+-- Run it in the store's database as the role that runs `schedsearch db upgrade` (which makes Optuna's tables, too), after
+-- that command; it may be run again at any time:
 --     psql --dbname=schedsearch --file=db/roles_postgresql.sql
 -- Then give people a login:  create role alice login in role schedsearch_worker;  \password alice
 

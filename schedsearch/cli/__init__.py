@@ -13,6 +13,7 @@ import click
 from schedsearch.cli import beginning, machine, results, training  # noqa: F401 - they add their verbs
 from schedsearch.cli.group import cli
 from schedsearch.errors import SchedsearchError, StudyInterrupted
+from schedsearch.privacy import printable
 
 __all__ = ["cli", "main"]
 
@@ -30,10 +31,10 @@ def main() -> None:
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except StudyInterrupted as error:
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         sys.exit(error.exit_code)
     except SchedsearchError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(printable(f"Error: {error}"), err=True)
         sys.exit(error.exit_code)
 
 

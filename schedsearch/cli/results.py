@@ -115,7 +115,9 @@ def export(study: str, kind: str, candidate: int | None, output: Path | None, st
     if output is None:
         click.echo(text, nl=False)
     else:
-        output.write_text(text)
+        from schedsearch.commands.outputs import write_result
+
+        write_result(output, text)
         click.echo(output)
 
 

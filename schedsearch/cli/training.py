@@ -222,6 +222,12 @@ def resume(study: str, storage: str) -> None:
 @click.option(
     "--log", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How events go to stderr."
 )
+@click.option(
+    "--allow-task",
+    multiple=True,
+    metavar="PREFIX",
+    help="Run only tasks whose name begins like this, such as `my_package.`; others are refused unimported.",
+)
 @safety_options
 def worker(
     study: str | None,
@@ -230,6 +236,7 @@ def worker(
     per_device: int | None,
     threads: int | None,
     log: Literal["text", "json"],
+    allow_task: tuple[str, ...],
     stall_timeout: float,
     checkpoints: str | None,
     checkpoint_every: float,
@@ -243,4 +250,4 @@ def worker(
     from schedsearch.workers.safety import Safety, checkpoint_place
 
     safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every)
-    run(storage, study, parse_devices(devices), per_device, threads, safety, log)
+    run(storage, study, parse_devices(devices), per_device, threads, safety, log, allow_task)

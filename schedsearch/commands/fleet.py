@@ -10,6 +10,7 @@ from pathlib import Path
 
 from schedsearch.errors import SchedsearchError
 from schedsearch.store import Store
+from schedsearch.task.loading import allow_only
 from schedsearch.workers import logs
 from schedsearch.workers.local import LocalWorkers, Post, posts
 from schedsearch.workers.loop import WorkerOptions, set_on_signals
@@ -27,12 +28,16 @@ def worker(
     threads: int | None,
     safety: Safety,
     log: logs.Style,
+    allow_task: Sequence[str] = (),
 ) -> None:
-    """Serve a study to its end, or every study until a signal comes, on each of these devices.
+    """Serve a study to its end, or every study until a signal comes, on each of these devices. allow_task: beginnings
+    of the tasks that may be run here; none: all may.
 
     SIGTERM and SIGINT: every worker writes a checkpoint of its run and gives it back. Raises SchedsearchError when
     every worker died.
     """
+    if allow_task:
+        allow_only(allow_task)
     where = posts(devices, None if per_device else len(devices), os.cpu_count() or 1, per_device)
     if len(where) > 1:
         _serve_all(storage, study, [replace(post, threads=threads or post.threads) for post in where], safety, log)

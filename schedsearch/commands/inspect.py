@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from schedsearch.errors import SchedsearchError, StoreError
+from schedsearch.privacy import redact as without_credentials
 from schedsearch.space import SearchSpace, builtin_spaces, load_space
 from schedsearch.store import SchemaStatus, Store, check, redact, upgrade
 from schedsearch.task.registry import TaskInfo, builtin_tasks
 from schedsearch.task.script import shown_task
-from schedsearch.tracking.address import redact as without_credentials
 from schedsearch.workers.safety import checkpoint_place
 
 LIBRARIES = (
@@ -75,8 +75,11 @@ def tasks() -> list[TaskInfo]:
 
 
 def db_upgrade(storage: str) -> str:
-    """Bring the store's schema to this code's; one sentence about what was done."""
+    """Bring the store's schema to this code's, Optuna's tables included; one sentence about what was done."""
+    from schedsearch.search.history import make_tables
+
     upgrade(storage)
+    make_tables(storage)
     return f"The store {redact(storage)} is at this version's schema."
 
 
@@ -135,7 +138,7 @@ def _checkpoints(where: str | None) -> Finding:
     """Whether a file can be written there, read back and removed again."""
     if where is None:
         return Finding("checkpoints", True, "switched off")
-    from schedsearch.training.checkpoints import open_place
+    from schedsearch.training.places import open_place
 
     name, content = f"doctor-{secrets.token_hex(8)}.ckpt", secrets.token_bytes(64)
     try:
@@ -144,7 +147,7 @@ def _checkpoints(where: str | None) -> Finding:
         healthy = place.read(name) == content
         place.remove(name)
     except Exception as error:
-        return Finding("checkpoints", False, f"{without_credentials(where)} cannot be used: {error}")
+        return Finding("checkpoints", False, without_credentials(f"{where} cannot be used: {error}"))
     return Finding("checkpoints", healthy, f"{without_credentials(where)} can be written, by this user on this machine")
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schedsearch.commands.progress import PhaseProgress, Progress
+from schedsearch.privacy import printable
 from schedsearch.space import SearchSpace
 
 PLAIN_EVERY_RUNS = 10
@@ -37,7 +38,7 @@ def headline(progress: Progress) -> str:
     wanted = None if progress.phase == "noise" else progress.resolution  # the noise decides the seeds
     fine = "" if wanted is None else f" ({progress.confirm_seeds} seeds a finalist to resolve {wanted:g})"
     speed = "" if progress.runs_per_hour is None else f" ({progress.runs_per_hour:.0f} an hour)"
-    return (
+    return printable(
         f"{progress.phase}: {progress.done} of at most {progress.planned} runs{speed}{fine}, "
         f"best {progress.metric} so far {best}{left}"
     )
@@ -75,7 +76,10 @@ class LiveView:
         mark = (progress.phase + progress.state, progress.done // PLAIN_EVERY_RUNS)
         if mark != self._printed:
             self._printed = mark
-            print(headline(progress), file=sys.stderr, flush=True)  # noqa: T201
+            try:
+                print(headline(progress), file=sys.stderr, flush=True)  # noqa: T201
+            except OSError:  # nobody reads any more (`| head`), or the disk of a log is full: the study goes on
+                self._quiet = True
 
 
 def panel(progress: Progress) -> RenderableType:
@@ -87,9 +91,11 @@ def panel(progress: Progress) -> RenderableType:
     for activity in progress.workers:
         share = f"{activity.updates_done}/{activity.total_updates}"
         age = f"{activity.seconds:.0f} s" + (f", attempt {activity.attempt}" if activity.attempt > 1 else "")
-        workers.add_row(Text(activity.device, style="dim"), f"run {activity.run_id}", share, age, activity.schedule)
+        workers.add_row(
+            Text(printable(activity.device), style="dim"), f"run {activity.run_id}", share, age, activity.schedule
+        )
     about = [Text(headline(progress)), Text(taken(progress), style="dim")]
-    lines = [*about[: 1 + bool(about[1])], *(Text(one, style="yellow") for one in troubles(progress))]
+    lines = [*about[: 1 + bool(about[1])], *(Text(printable(one), style="yellow") for one in troubles(progress))]
     return Group(Text(f"study {progress.study}", style="bold"), phases, *lines, workers)
 
 
@@ -149,7 +155,7 @@ def _cell(value: Any) -> str:
         return "ok" if value else "BAD"
     if isinstance(value, tuple):
         return " .. ".join(str(one) for one in value)
-    return str(value).replace("\x1b", "")
+    return printable(str(value))
 
 
 def print_spaces(spaces: Sequence[SearchSpace]) -> None:

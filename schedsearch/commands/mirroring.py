@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from schedsearch.errors import TrackingError
+from schedsearch.privacy import make_folder
 from schedsearch.store import Store, StudyState
 
 FOLLOW_S = 3.0
@@ -28,7 +29,8 @@ def sync(store: Store, name: str, tracking_uri: str, artifacts: Mapping[str, Pat
     study = store.study(name)
     final = study.state is not StudyState.RUNNING
     mirror = Mirror(tracking_uri, store)
-    result = mirror.sync(name, final=final, artifacts={key: path for key, path in artifacts.items() if path.exists()})
+    ours = {key: path for key, path in artifacts.items() if path.is_file() and not path.is_symlink()}
+    result = mirror.sync(name, final=final, artifacts=ours)
     return {"mirrored": result.runs_mirrored, "pending": result.pending, "url": mirror.url(name)}
 
 
@@ -126,7 +128,7 @@ class MirrorProcess:
         ]
         environment = {**os.environ, "SCHEDSEARCH_STORAGE": self._storage, "SCHEDSEARCH_MLFLOW": self._uri}
         log = self._folder / "logs" / "mlflow.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(log.parent)
         with log.open("ab") as stream:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command,

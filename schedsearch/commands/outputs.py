@@ -9,6 +9,7 @@ from typing import Any
 
 import schedsearch
 from schedsearch.errors import InvalidInput, SchedsearchError
+from schedsearch.privacy import make_folder
 from schedsearch.report.exports import EXPORTERS
 from schedsearch.store import Candidate, Store, Study
 from schedsearch.task.script import shown_task
@@ -28,11 +29,10 @@ class Outputs:
 
 def write_outputs(store: Store, name: str, folder: Path) -> Outputs:
     """Write report and exports of a finished study into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
     report = write_report(store, name, folder / "report.html")
     paths = {kind: folder / file for kind, file in WRITTEN.items()}
     for kind, path in paths.items():
-        path.write_text(export_winner(store, name, kind))
+        write_result(path, export_winner(store, name, kind))
     return Outputs(report, paths["json"], paths["torch"])
 
 
@@ -41,13 +41,17 @@ def write_report(store: Store, name: str, path: Path) -> Path:
     from schedsearch.report.data import load_report_data
     from schedsearch.report.html import render_report
 
-    text = render_report(load_report_data(store, name))
+    write_result(path, render_report(load_report_data(store, name)))
+    return path
+
+
+def write_result(path: Path, text: str) -> None:
+    """Write a file of results. Raises SchedsearchError where that is not possible."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SchedsearchError(f"The report cannot be written to {path}: {error.strerror}.") from error
-    return path
+        raise SchedsearchError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def export_winner(store: Store, name: str, kind: str, candidate_id: int | None = None) -> str:

@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 
 from schedsearch.schedule import Schedule
 from schedsearch.space import Dimension, SearchSpace
-from schedsearch.store import patiently, tune_engine
+from schedsearch.store import made_beside_others, patiently, session_arguments, tune_engine
 
 from .gp import Fitter
 from .model import Observation
@@ -39,10 +39,18 @@ class Asked:
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:
-    connect_args = {"timeout": 30} if url.startswith("sqlite") else {}
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect_args})
+    given = {"connect_args": session_arguments(url), "pool_pre_ping": not url.startswith("sqlite")}
+    plain = url.replace("{", "{{").replace("}", "}}")  # Optuna formats it
+    storage = made_beside_others(lambda: optuna.storages.RDBStorage(plain, engine_kwargs=dict(given)), url)
     tune_engine(storage.engine)
     return storage
+
+
+def make_tables(url: str) -> None:
+    """Optuna's tables beside the store's, where they are not there yet: those who plan need no right to make them."""
+    storage = _storage(url)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def _joint_sampler(seed: int, number: int) -> optuna.samplers.TPESampler:

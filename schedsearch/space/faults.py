@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from schedsearch.privacy import redact
 from schedsearch.space.document import Document
 from schedsearch.space.values import FIXED, SEARCHED
 
@@ -77,5 +78,5 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(dict(value)) if isinstance(value, Mapping) else repr(value)
+    text = redact(repr(dict(value)) if isinstance(value, Mapping) else repr(value))
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -86,10 +86,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise InvalidSpace(f"{path} is nested too deeply.") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise InvalidSpace(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise InvalidSpace(f"{path} is not valid YAML: {_fault(error)}.") from None
     if not isinstance(content, Mapping):
         raise InvalidSpace(f"{path} must hold `key: value` pairs, but holds {type(content).__name__}.")
     return {str(key): value for key, value in content.items()}
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong and where, without the line itself: a study file may hold a password."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    mark = error.problem_mark or error.context_mark
+    where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+    return " ".join(f"{error.context or ''} {error.problem or ''}".split()) + where
 
 
 def _text(path: Path) -> str:

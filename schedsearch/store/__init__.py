@@ -1,7 +1,7 @@
 """The results store: the facts of every study, and the queue of its runs. The only door to SQL."""
 
-from schedsearch.store.engine import redact, tune_engine
-from schedsearch.store.migrations import check, upgrade
+from schedsearch.store.engine import redact, session_arguments, tune_engine
+from schedsearch.store.migrations import check, made_beside_others, upgrade
 from schedsearch.store.records import (
     Activity,
     AnswerRow,
@@ -54,8 +54,10 @@ __all__ = [
     "StudyState",
     "Verdict",
     "check",
+    "made_beside_others",
     "patiently",
     "redact",
+    "session_arguments",
     "tune_engine",
     "upgrade",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -16,12 +17,14 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 
 from schedsearch.errors import InvalidInput, StoreError
+from schedsearch.privacy import make_folder
 
 BUSY_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 10
 ANSWER_TIMEOUT_S = 90  # MySQL's client waits no longer for one answer
 STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 30_000
+LONGEST_SESSION_NAME = 63  # bytes; PostgreSQL cuts what is longer, with a notice
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 OLDEST = {"postgresql": (9, 5), "mysql": (8, 0, 1), "mariadb": (10, 6)}
 # UTC, because a local hour that comes twice a year would be two moments; strict, because nothing is cut silently.
@@ -105,7 +108,7 @@ def make_engine(url: str) -> Engine:
     if backend == "sqlite":
         _prepare_file(parsed)
     try:
-        engine = create_engine(parsed, pool_pre_ping=backend != "sqlite", **_arguments(parsed))
+        engine = create_engine(parsed, pool_pre_ping=backend != "sqlite", **connection_arguments(parsed))
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         extra = EXTRAS.get(backend, "")
         raise StoreError(f"The driver for {parsed.drivername} is not installed; pip install '{extra}'.") from error
@@ -113,7 +116,14 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
-def _arguments(url: URL) -> dict[str, Any]:
+def session_arguments(url: str) -> dict[str, Any]:
+    """`connect_args` of `create_engine` for another library's connections to the store: with the limits of our own."""
+    found: dict[str, Any] = connection_arguments(parse_url(url))["connect_args"]
+    return found
+
+
+def connection_arguments(url: URL) -> dict[str, Any]:
+    """How each database is connected to: nothing waits for ever, and the server's list of sessions names us."""
     backend = url.get_backend_name()
     if backend == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
@@ -126,7 +136,7 @@ def _arguments(url: URL) -> dict[str, Any]:
             "connect_args": {
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "options": limits,
-                "application_name": "schedsearch",
+                "application_name": f"schedsearch/{socket.gethostname()}-{os.getpid()}"[:LONGEST_SESSION_NAME],
                 "keepalives_idle": 10,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
@@ -161,7 +171,7 @@ def _prepare_file(url: URL) -> None:
         raise InvalidInput("`storage` must name an SQLite file: an in-memory database cannot be shared by workers.")
     path = Path(str(url.database))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StoreError(f"The store {path} cannot be written: {error.strerror}.") from error

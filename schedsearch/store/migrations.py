@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, MetaData, inspect, select, table, text
 from sqlalchemy import column as sql_column
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from schedsearch.errors import SchemaMismatch, StoreError
+from schedsearch.store.engine import epoch_now, parse_url
 from schedsearch.store.records import SchemaStatus
 from schedsearch.store.retries import connected, is_transient, retrying, sentence
 
@@ -19,7 +23,11 @@ VERSION_TABLE = "schedsearch_alembic_version"
 HEAD = "0005"
 LOCK_NUMBER, LOCK_NAME, LOCK_FOR_S = 7_243_392_001, "schedsearch_schema", 60
 WAIT_FOR_TABLES_S = 10.0
+TABLE_LOCK_MS = 1_000  # what waits for a table makes everybody behind it wait, too
+TRY_FOR_S = 3.5
 PACKAGE = Path(__file__).resolve().parent.parent
+
+T = TypeVar("T")
 
 
 @cache
@@ -91,29 +99,65 @@ def migrate(engine: Engine) -> None:
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """One migration at a time. SQLite: the transaction holds the write lock already."""
+    """One migration at a time, which waits for a table that is in use only TABLE_LOCK_MS: so long whoever asks for the
+    table next must wait. SQLite: the transaction holds the write lock already."""
     kind = connection.dialect.name
     if kind == "postgresql":
         connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+        connection.execute(text(f"set local lock_timeout = {TABLE_LOCK_MS}"))
     if kind != "mysql":
         yield
         return
     name = {"name": LOCK_NAME, "wait": LOCK_FOR_S}
     if not connection.scalar(text("select get_lock(md5(concat(database(), :name)), :wait)"), name):
         raise StoreError(f"Another process has been changing the store's schema for {LOCK_FOR_S} s; try again later.")
+    waiting = connection.scalar(text("select @@lock_wait_timeout"))
+    connection.execute(text(f"set session lock_wait_timeout = {TABLE_LOCK_MS // 1000}"))
     try:
         yield
     finally:
+        connection.execute(text(f"set session lock_wait_timeout = {waiting}"))
         connection.execute(text("select release_lock(md5(concat(database(), :name)))"), {"name": LOCK_NAME})
 
 
 def upgrade(url: str) -> None:
-    """`schedsearch db upgrade`."""
+    """`schedsearch db upgrade`: done within seconds, or refused where the tables stay in use, naming the workers that
+    hold a lease. Raises StoreError, SchemaMismatch."""
     engine = connected(url)
     try:
-        retrying(lambda: migrate(engine), engine.url, for_s=WAIT_FOR_TABLES_S)
+        retrying(lambda: migrate(engine), engine.url, for_s=TRY_FOR_S)
+    except SchemaMismatch:
+        raise
+    except StoreError as error:
+        raise StoreError(f"{error}{_whom_to_stop(engine)}") from error
     finally:
         engine.dispose()
+
+
+def _whom_to_stop(engine: Engine) -> str:
+    """Who trains on this store, at any version of its schema; empty where nobody does."""
+    run = table("schedsearch_run", sql_column("worker_id"), sql_column("state"), sql_column("lease_expires_at"))
+    held = select(run.c.worker_id).where(run.c.state == "running", run.c.lease_expires_at > epoch_now())
+    try:
+        with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
+            found = sorted({str(one) for one in connection.scalars(held)})
+    except SQLAlchemyError:  # the first sentence says what is wrong
+        return ""
+    return f" Stop those who train on it and run `schedsearch db upgrade` again: {', '.join(found)}." if found else ""
+
+
+def made_beside_others(make: Callable[[], T], url: str) -> T:
+    """What `make()` returns. It is another library's way to make its tables where they are missing, tried again where
+    several processes do that at the same moment and one finds them half made. Raises StoreError."""
+    deadline = time.monotonic() + WAIT_FOR_TABLES_S
+    while True:
+        try:
+            return make()
+        except DBAPIError as error:
+            met = isinstance(error, IntegrityError) or "exist" in str(error.orig) or is_transient(error)
+            if not met or time.monotonic() > deadline:
+                raise StoreError(sentence(error, parse_url(url))) from error
+        time.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - spreads the processes, guards nothing
 
 
 def check(url: str) -> SchemaStatus:

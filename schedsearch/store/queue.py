@@ -162,7 +162,12 @@ def finish(connection: Connection, claim: Claim, result: RunResult, rows: Sequen
     values = _result_values(result)
     if _is_there(connection, claim, values):
         return
-    _write_if_mine(connection, claim, **values, lease_expires_at=None, finished_at=epoch_now())
+    try:
+        _write_if_mine(connection, claim, **values, lease_expires_at=None, finished_at=epoch_now())
+    except LeaseLost:
+        if _is_there(connection, claim, values):  # the same, sent twice at a time: the other one waited less
+            return
+        raise
     _insert_measurements(connection, claim, rows)
 
 

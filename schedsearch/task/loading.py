@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import json
+import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +22,23 @@ from schedsearch.task.task import Task
 
 MODULE_REFERENCE = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 FILE_REFERENCE = re.compile(r"^.+\.py:[A-Za-z_]\w*$")
+ALLOWED = "SCHEDSEARCH_ALLOWED_TASKS"
+
+
+def allow_only(prefixes: Sequence[str]) -> None:
+    """From here on, this process and those it starts refuse tasks whose reference begins with none of these."""
+    os.environ[ALLOWED] = json.dumps(list(prefixes))
+
+
+def refuse_unallowed(reference: str) -> None:
+    """Raises InvalidTask, before anything of it is imported or run, for a task outside what `allow_only` named."""
+    given = os.environ.get(ALLOWED)
+    prefixes = None if given is None else json.loads(given)
+    if prefixes is not None and not reference.startswith(tuple(prefixes)):
+        raise InvalidTask(
+            f"The task {reference!r} is not allowed here: `allow_task` must be among its beginnings, "
+            f"but is {', '.join(prefixes)}."
+        )
 
 
 def load_task(reference: str, options: Mapping[str, Any] | None = None) -> Task:

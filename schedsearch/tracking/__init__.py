@@ -1,6 +1,7 @@
 """The mirror of studies in MLflow: the only door to MLflow. Importing this room does not import MLflow."""
 
-from schedsearch.tracking.address import check_tracking_uri, redact, serve_command
+from schedsearch.privacy import redact
+from schedsearch.tracking.address import check_tracking_uri, serve_command
 from schedsearch.tracking.client import ping
 from schedsearch.tracking.mirror import Mirror, SyncResult
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 from schedsearch.errors import InvalidInput
+from schedsearch.privacy import redact
 
 SQLITE = "sqlite:///"
 SERVERS = ("http", "https")
 DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
 DEFAULT_PAGE = "http://127.0.0.1:5000"
-CREDENTIALS = re.compile(r"(?<=://)\S*@")  # rather too much than a part of a password that holds an @
-
-
-def redact(text: str) -> str:
-    """The text with the credentials of every URL in it left out: `http://user:pass@host` becomes `http://host`."""
-    return CREDENTIALS.sub("", text)
 
 
 def check_tracking_uri(tracking_uri: str, storage: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schedsearch.errors import TrackingError
-from schedsearch.tracking.address import is_server, redact, sqlite_path
+from schedsearch.privacy import make_folder, redact
+from schedsearch.tracking.address import is_server, sqlite_path
 from schedsearch.tracking.curves import Point
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+ARTIFACTS = "mlartifacts"
 SQLITE_MAGIC = b"SQLite format 3\x00"
 LONGEST_SENTENCE = 300
 
@@ -63,7 +65,7 @@ def _client(tracking_uri: str) -> MlflowClient:
 def artifact_location(tracking_uri: str) -> str | None:
     """Where a new experiment keeps its files: beside an SQLite file; otherwise where the server says (None)."""
     path = sqlite_path(tracking_uri)
-    return None if path is None else (path.resolve().parent / "mlartifacts").as_uri()
+    return None if path is None else (path.resolve().parent / ARTIFACTS).as_uri()
 
 
 def _prepare(path: Path) -> None:
@@ -71,8 +73,9 @@ def _prepare(path: Path) -> None:
     all: MLflow cannot go on from tables that were half made when its process was killed, nor make them twice at once.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if not path.exists():
+            make_folder(path.resolve().parent / ARTIFACTS)
             _create(path)
         with path.open("r+b") as file:
             head = file.read(len(SQLITE_MAGIC))

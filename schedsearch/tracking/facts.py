@@ -11,10 +11,10 @@ from pathlib import PurePath
 from typing import Any, TypeGuard
 
 import schedsearch
+from schedsearch.privacy import redact
 from schedsearch.schedule import Schedule
 from schedsearch.store import Candidate, Phase, Run, RunState, Study, StudyState, Verdict
 from schedsearch.task.script import is_script, read_script, shown_task
-from schedsearch.tracking.address import redact
 from schedsearch.tracking.curves import MOST_POINTS, Point
 
 NOTE = "mlflow.note.content"

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PROGRESS_EVERY_S = 1.0
 PR_SET_PDEATHSIG = 1
+OURS_ALONE = re.compile(r"SCHEDSEARCH_(\w+_)?(STORAGE|DB_URL|MLFLOW|SAFETY|CHECKPOINTS)")
 
 
 def main() -> None:
@@ -40,6 +42,7 @@ def main() -> None:
     for one in (signal.SIGINT, signal.SIGTERM):  # the worker decides what they mean
         signal.signal(one, lambda signum, frame: None)
     _die_with(worker)
+    _forget_addresses()
     Trainee(answers).serve(orders)
 
 
@@ -49,6 +52,12 @@ def _die_with(worker: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != worker:
         os._exit(1)
+
+
+def _forget_addresses() -> None:
+    """The task's code has no use for our databases' URLs, which may hold passwords: it may print its environment."""
+    for name in [one for one in os.environ if OURS_ALONE.fullmatch(one)]:
+        del os.environ[name]
 
 
 class Trainee:
@@ -133,6 +142,7 @@ class Trainee:
     def _answer(self, order: wire.Order) -> wire.Answer:
         from schedsearch.errors import InvalidTask, RunInterrupted
         from schedsearch.schedule import Schedule
+        from schedsearch.task.loading import refuse_unallowed
         from schedsearch.training.loop import train
         from schedsearch.training.spec import RunSpec
         from schedsearch.training.usage import UsageWatch
@@ -140,6 +150,7 @@ class Trainee:
         schedule = Schedule.from_dict(order.schedule)
         spec = RunSpec(schedule, order.seed, order.total_updates, order.device, order.with_test)
         try:
+            refuse_unallowed(order.task)
             task = None if is_script(order.task) else self._task(order.task, order.task_options)
         except InvalidTask as error:  # it was tried when the study began: this machine lacks something
             return wire.Answer("refused", str(error))
@@ -211,16 +222,11 @@ def _checkpoints(order: wire.Order) -> Checkpoints | None:
     if order.checkpoints is None:
         return None
     import schedsearch
-    from schedsearch.training.checkpoints import Checkpoints, open_place, training_key
+    from schedsearch.training.checkpoints import Checkpoints, training_key
+    from schedsearch.training.places import open_place, training_mark
 
-    key = training_key(
-        task=order.task_fingerprint,
-        schedule=dict(order.schedule),
-        seed=order.seed,
-        total_updates=order.total_updates,
-        device=order.device.partition(":")[0],
-        version=schedsearch.__version__,
-    )
+    mark = training_mark(order.task_fingerprint, order.schedule, order.seed, order.total_updates)
+    key = training_key(mark, device=order.device.partition(":")[0], version=schedsearch.__version__)
     return Checkpoints(open_place(order.checkpoints), key, order.attempt, order.checkpoint_every_s)
 
 

@@ -1,8 +1,8 @@
 """`python -m schedsearch.workers`: what `launch` starts once for each worker, and with `--plan` once for the planner.
 
-The storage URL comes by environment. With `--rehearse` it starts a process that trains, lets it try the task before
-anything else is imported here, writes what it found, and waits for one line on stdin that names the study; without that
-line it ends.
+The storage URL and the safety come by environment. With `--rehearse` it starts a process that trains, lets it try the
+task before anything else is imported here, writes what it found, and waits for one line on stdin that names the study;
+without that line it ends.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ def main() -> int:
     parser.add_argument("--rehearse", metavar="TASK")
     parser.add_argument("--options", type=json.loads, default={})
     parser.add_argument("--facts", type=Path)
-    parser.add_argument("--safety", type=lambda text: Safety(**json.loads(text)), default=Safety())
-    given = parser.parse_args()
+    given = parser.parse_args(namespace=argparse.Namespace(safety=Safety.of_environment()))
     logs.set_up(given.log)
     try:
         if given.plan:

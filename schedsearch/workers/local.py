@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from schedsearch.errors import InvalidTask
+from schedsearch.privacy import make_folder
 from schedsearch.task.facts import TaskFacts
 from schedsearch.workers.logs import Style
 from schedsearch.workers.safety import Safety
@@ -89,13 +90,13 @@ class LocalWorkers:
 
     `rehearse` starts them before there is a study: each loads and tries the task (the seconds that importing torch
     takes) and waits. `facts` tells what the first has found, and `start` lets them serve. Each writes its own log; the
-    storage URL travels by environment. safety: of their runs. log: in which style they write theirs.
+    storage URL and the safety travel by environment. safety: of their runs. log: in which style they write theirs.
     """
 
     def __init__(self, storage: str, safety: Safety | None = None, log: Style = "text") -> None:
         self._storage = storage
         self._log = log
-        self._safety = json.dumps(asdict(safety or Safety()))
+        self._safety = safety or Safety()
         self._study: str | None = None
         self._children: list[_Child] = []
         self._planner = _Child(Post("cpu", 1), Path())
@@ -139,7 +140,7 @@ class LocalWorkers:
         """One worker a post, of those that rehearsed where they fit; what is left over of them goes home. And a planner
         beside them."""
         self._study = study
-        log_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(log_dir)
         rehearsed, self._children = self._children, []
         for index, post in enumerate(where):
             fits = bool(rehearsed) and rehearsed[0].post.threads == post.threads
@@ -156,7 +157,7 @@ class LocalWorkers:
     def serve(self, study: str | None, where: Sequence[Post], log_dir: Path) -> None:
         """One worker a post and no planner: for a study, or for all, that was written elsewhere."""
         self._study = study
-        log_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(log_dir)
         self._children = [_Child(post, log_dir / f"worker-{index}.log") for index, post in enumerate(where)]
         for child in self._children:
             self._start(child)
@@ -187,13 +188,13 @@ class LocalWorkers:
         self._spawn(child, ["--plan", self._planner_id, "--study", str(self._study)])
 
     def _spawn(self, child: _Child, arguments: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
-        command = [sys.executable, "-m", "schedsearch.workers", "--safety", self._safety, "--log", self._log]
+        command = [sys.executable, "-m", "schedsearch.workers", "--log", self._log]
         command += arguments
         threads = {}
         if child.post.threads is not None:
             command += ["--threads", str(child.post.threads)]
             threads = {"OMP_NUM_THREADS": str(child.post.threads)}
-        environment = {**os.environ, "SCHEDSEARCH_STORAGE": self._storage, **threads}
+        environment = {**os.environ, "SCHEDSEARCH_STORAGE": self._storage, **self._safety.in_environment(), **threads}
         with child.log.open("ab") as log:
             child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command, stdout=log, stderr=log, stdin=stdin, env=environment, start_new_session=True

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from schedsearch.errors import InvalidInput
@@ -10,6 +13,7 @@ from schedsearch.errors import InvalidInput
 STALL_TIMEOUT_S = 900.0
 CHECKPOINT_EVERY_S = 60.0
 FOLDER = "schedsearch-checkpoints"
+VARIABLE = "SCHEDSEARCH_SAFETY"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,16 @@ class Safety:
         wrong = [name for name, given in times.items() if not given > 0]
         if wrong:
             raise InvalidInput([f"`{name}` must be above 0, but is {times[name]:g} instead." for name in wrong])
+
+    def in_environment(self) -> dict[str, str]:
+        """For a process that is started: not among its arguments, which everybody on the machine may read, because the
+        URL of checkpoints may hold a password."""
+        return {VARIABLE: json.dumps(asdict(self))}
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Safety:
+        """What whoever started this process has put there; the defaults where that is nothing."""
+        return cls(**json.loads(environment.get(VARIABLE, "{}")))
 
 
 def checkpoint_place(given: str | None, storage: str) -> str | None:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import threading
 
-from schedsearch.store import Store
+from schedsearch.store import Store, StudyState
 from schedsearch.workers.loop import Worker, WorkerOptions, set_on_signals
 from schedsearch.workers.process import TrainingProcess
+from schedsearch.workers.sweeping import sweep
 
 
 def serve(storage: str, options: WorkerOptions, training: TrainingProcess | None = None) -> None:
-    """Serve until the study ends, or a signal comes. training: a process that has loaded this study's task already."""
+    """Serve until the study ends, or a signal comes. training: a process that has loaded this study's task already.
+
+    Checkpoints that no run needs any more are removed once the study is finished, or first by a worker that serves all.
+    """
+    where = options.safety.checkpoints
     with Store.open(storage) as store:
+        if options.study is None:
+            sweep(store, where)
         worker = Worker(store, options, training)
         worker.stop_on_signals()
         worker.run()
+        if options.study is not None and store.study(options.study).state is StudyState.FINISHED:
+            sweep(store, where)
 
 
 def plan(storage: str, study: str, planner_id: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from store_cases import completed, make_study, queue_runs, take
 from store_databases import query
 
+from schedsearch.search.history import make_tables
 from schedsearch.store import RunState, Store, check
 from schedsearch.store.engine import make_engine
 from schedsearch.store.queue import reap
@@ -21,7 +22,9 @@ EXPIRED = 60
 def together(target: Callable[..., Any], url: str, processes: int = PROCESSES) -> list[Any]:
     """What `target(url, barrier, number)` returned in each of several fresh processes."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["schedsearch.store", "alembic.command", "psycopg", "pymysql", "pytest"])
+    context.set_forkserver_preload(
+        ["schedsearch.store", "schedsearch.search.history", "alembic.command", "psycopg", "pymysql", "pytest"]
+    )
     with context.Manager() as manager, context.Pool(processes) as pool:
         barrier = manager.Barrier(processes)
         started = [pool.apply_async(target, (url, barrier, number)) for number in range(processes)]
@@ -83,3 +86,15 @@ def test_ten_processes_make_one_schema_and_one_study(empty: str) -> None:
     assert check(empty).fits
     assert query(empty, "select count(*) as n from schedsearch_alembic_version") == [{"n": 1}]
     assert query(empty, "select name from schedsearch_study") == [{"name": "a-study"}]
+
+
+def open_optuna_first(url: str, barrier: Any, number: int) -> bool:
+    barrier.wait(120)
+    make_tables(url)
+    return True
+
+
+def test_five_processes_make_optunas_tables_once(empty: str) -> None:
+    assert together(open_optuna_first, empty, processes=5) == [True] * 5
+    assert query(empty, "select count(*) as n from alembic_version") == [{"n": 1}]
+    assert query(empty, "select count(*) as n from version_info") == [{"n": 1}]

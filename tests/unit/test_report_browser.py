@@ -1,6 +1,7 @@
 """The report in a real browser: drawn without a network, light and dark, wide and narrow, and nothing is injected."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,4 +98,19 @@ def test_an_unfinished_study_is_drawn_too(page: Page, tmp_path: Path) -> None:
     page.logged.clear()
     page.open(saved(tmp_path, Example(), finished=False), 390)
     assert lines(page, "search-chart") > 0
+    assert page.logged == []
+
+
+def test_a_reason_from_a_users_code_stays_text_and_no_link_runs_anything(page: Page, tmp_path: Path) -> None:
+    page.logged.clear()
+    rows = example_rows(Example(), finished=False)
+    reason = f"{WICKED} javascript:window.pwned=3 <a href=javascript:window.pwned=4>x</a>"
+    path = tmp_path / "report.html"
+    text = render_report(assemble(replace(rows, study=replace(rows.study, reason=reason))))
+    path.write_text(text, encoding="utf-8")
+    page.open(path, 1280)
+    page.evaluate("document.querySelectorAll('a').forEach(one => one.click())")
+    assert page.evaluate("window.pwned === undefined")
+    assert page.evaluate("document.body.innerText").count("window.pwned=4") == 1
+    assert page.evaluate("[...document.links].filter(one => !one.getAttribute('href').startsWith('#')).length") == 0
     assert page.logged == []

@@ -12,7 +12,8 @@ from schedsearch.errors import RunInterrupted, SchedsearchError
 from schedsearch.schedule import Cosine, Schedule, Warmup
 from schedsearch.script.state import read_state, write_state
 from schedsearch.task.script import Script, script_of
-from schedsearch.training.checkpoints import Checkpoints, open_place
+from schedsearch.training.checkpoints import Checkpoints
+from schedsearch.training.places import open_place
 from schedsearch.training.scripts import train_script
 from schedsearch.training.spec import RunSpec
 

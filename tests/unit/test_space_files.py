@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,25 @@ def test_a_file_of_ones_own_is_found_by_path(tmp_path: Path) -> None:
 def test_text_numbers_mean_numbers(tmp_path: Path) -> None:
     space = load_space(write(tmp_path, SMALL + "base_lr: {low: 1e-3, high: 1e0}\n"))
     assert space.base_lr == (0.001, 1.0)
+
+
+def test_a_word_that_yaml_takes_for_a_truth_value_is_named(tmp_path: Path) -> None:
+    said = refusal(write(tmp_path, SMALL + "warmup: {kinds: [no, linear], fraction: 0.1}\n"))
+    assert "`warmup.kinds.0` must be" in said
+    assert "but is False instead." in said
+
+
+def test_aliases_that_would_unfold_to_gigabytes_are_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    started = time.monotonic()
+    assert "aliases are not allowed here" in refusal(write(tmp_path, "\n".join(lines)))
+    assert time.monotonic() - started < 1.0
+
+
+def test_no_fault_repeats_a_line_that_may_hold_a_password(tmp_path: Path) -> None:
+    for text in ("storage: pg://me:s3cr3t@host/db: x\n", "storage: 's3cr3t\n", "storage: s3cr3t\n  - x: [\n"):
+        assert "s3cr3t" not in refusal(write(tmp_path, text))
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

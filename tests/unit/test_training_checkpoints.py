@@ -17,19 +17,13 @@ from schedsearch.schedule import Cosine, Exponential, Linear, Restarts, Schedule
 from schedsearch.task import Splits
 from schedsearch.task.task import OPTIMIZERS
 from schedsearch.training import loop
-from schedsearch.training.checkpoints import (
-    DIGEST_BYTES,
-    Checkpoints,
-    Folder,
-    from_bytes,
-    open_place,
-    to_bytes,
-    training_key,
-)
+from schedsearch.training.checkpoints import DIGEST_BYTES, Checkpoints, from_bytes, to_bytes, training_key
 from schedsearch.training.loop import train
+from schedsearch.training.places import MARK_DIGITS, STALE_S, Folder, open_place, training_mark
 from schedsearch.training.spec import RunSpec
 
-KEY = training_key(task="plane", seed=1)
+MARK = training_mark("plane", {"base_lr": 0.1}, 1, 100)
+KEY = training_key(MARK, device="cpu", version="1")
 HOUR_S = 3600.0
 
 
@@ -234,11 +228,32 @@ def test_a_state_that_cannot_be_read_back_is_never_written(tmp_path, caplog):
 
 def test_trainings_that_differ_do_not_meet(tmp_path):
     at(tmp_path).save({"value": 1}, 10)
-    other = Checkpoints(Folder(tmp_path), training_key(task="plane", seed=2), 1, HOUR_S)
+    seed_2 = training_key(training_mark("plane", {"base_lr": 0.1}, 2, 100), device="cpu", version="1")
+    other = Checkpoints(Folder(tmp_path), seed_2, 1, HOUR_S)
     assert other.newest() is None
     other.save({"value": 2}, 10)
     other.clear()
     assert other.newest() is None
+    assert at(tmp_path).newest() == {"value": 1}
+
+
+def test_a_name_tells_the_run_and_keeps_devices_and_versions_apart():
+    others = [training_key(MARK, device="cuda", version="1"), training_key(MARK, device="cpu", version="2")]
+    assert len({KEY, *others}) == 3
+    assert {one[:MARK_DIGITS] for one in (KEY, *others)} == {MARK}
+    assert training_mark("plane", {"base_lr": 0.2}, 1, 100) != MARK
+
+
+def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(tmp_path):
+    place = Folder(tmp_path)
+    place.sweep()
+    at(tmp_path).save({"value": 1}, 10)
+    for name, age_s in ((".dead.part", STALE_S + 60), (".alive.part", STALE_S - 60)):
+        (tmp_path / name).write_bytes(b"half")
+        then = (tmp_path / name).stat().st_mtime - age_s
+        os.utime(tmp_path / name, (then, then))
+    place.sweep()
+    assert sorted(one.name for one in tmp_path.iterdir() if one.suffix == ".part") == [".alive.part"]
     assert at(tmp_path).newest() == {"value": 1}
 
 
