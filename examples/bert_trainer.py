@@ -46,7 +46,7 @@ def paragraphs() -> list[tuple[str, int]]:
 def tokenizer_of(texts: list[str]) -> PreTrainedTokenizerFast:
     """Word pieces of these texts, with BERT's special tokens."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made = Tokenizer(models.WordPiece(unk_token=special[1]))
     made.normalizer = normalizers.BertNormalizer()
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordPieceTrainer(vocab_size=2000, special_tokens=special, show_progress=False)
