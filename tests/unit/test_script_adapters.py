@@ -176,6 +176,7 @@ def stopped_at_once(one: Script) -> float:
 # Lightning
 
 
+@pytest.mark.slow
 def test_lightning_trains_at_the_schedules_rates_one_an_update(tmp_path: Path) -> None:
     one = lightning(tmp_path)
     facts = examine_script(one, {})
@@ -210,6 +211,7 @@ def test_lightning_is_seeded_where_the_script_set_no_seed_and_ends_when_asked(tm
     assert stopped_at_once(one) == 1
 
 
+@pytest.mark.slow
 def test_lightning_on_two_processes_reports_once(tmp_path: Path) -> None:
     one = lightning(tmp_path, more="{'devices': 2, 'strategy': 'ddp'}")
     facts = examine_script(one, {})
@@ -263,6 +265,7 @@ def test_the_trainer_ends_when_asked(tmp_path: Path) -> None:
 # Accelerate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("launcher", "total"), [((), 12), (TWO_PROCESSES, 6)])
 def test_accelerate_trains_at_the_schedules_rates_one_an_update(
     tmp_path: Path, launcher: tuple[str, ...], total: int
@@ -288,6 +291,7 @@ def test_accelerate_that_steps_it_once_a_process_is_a_fault(tmp_path: Path) -> N
         trained(script(tmp_path, wide, *TWO_PROCESSES, PREPARED=BY_ITSELF), 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("launcher", "each"), [((), 2), (TWO_PROCESSES, 1)])
 def test_accelerate_alone_steps_its_own_scheduler_as_ever(tmp_path: Path, launcher: tuple[str, ...], each: int) -> None:
     found = alone(script(tmp_path, ACCELERATE, *launcher, PREPARED=PREPARED))
@@ -338,6 +342,7 @@ def test_alone_a_loop_in_timms_manner_gets_its_own_scheduler() -> None:
     assert timm_loop(one, update_scheduler(attach(), one, total_updates=12)) == pytest.approx([0.1] * 12)
 
 
+@pytest.mark.slow
 def test_attached_a_loop_in_timms_manner_is_watched(tmp_path: Path) -> None:
     body = """
 from schedsearch.script.adapters.timm import update_scheduler

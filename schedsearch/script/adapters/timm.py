@@ -15,15 +15,17 @@ __all__ = ["UpdateScheduler", "update_scheduler"]
 
 
 class UpdateScheduler:
-    """A scheduler of torch's, moved by the number of updates done that the loop hands in."""
+    """A schedule's scheduler, moved by the number of updates done that the loop hands in."""
 
     def __init__(self, scheduler: LRScheduler) -> None:
         self._scheduler = scheduler
 
     def step_update(self, num_updates: int, metric: float | None = None) -> None:
-        """So many updates are done: set the LR of the next one. Going back is left to `load_state_dict`."""
-        while self._scheduler.last_epoch < num_updates:
+        """So many updates are done: set the LR of the next one, also far ahead, where a training goes on."""
+        if num_updates == self._scheduler.last_epoch + 1:
             self._scheduler.step()
+        else:
+            self._scheduler.load_state_dict({**self._scheduler.state_dict(), "last_epoch": num_updates})
 
     def step(self, epoch: int, metric: float | None = None) -> None:
         """An epoch is done: nothing is left to do."""
