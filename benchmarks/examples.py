@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -77,8 +76,7 @@ def study(name: str, trials: int, seed: int, folder: Path) -> Ended:
         [SCHEDSEARCH, "launch", *store, *here],
         cwd=ROOT,
         check=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         env={**os.environ, "PATH": path},
     )
@@ -115,16 +113,14 @@ def lead(said: str, own: str) -> str:
     return f"{own}: {shown}"
 
 
-def page(ended: dict[str, Ended], trials: int, seed: int) -> str:
+def page(ended: dict[str, Ended], trials: int, seed: int, note: str) -> str:
     """The result as Markdown."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in VERSIONS)
     head = (
         "# The example scripts, from start to verdict\n\n"
         f"Written by `python benchmarks/examples.py --trials {trials} --seed {seed}` on {datetime.now(UTC):%Y-%m-%d}: "
-        f"{about_machine().removesuffix('.')}, {versions}, {platform.system()}. Small settings, so that all of it takes "
-        "less than an hour: short trainings, few candidates, 4 fresh seeds a finalist. Minutes are of the whole command "
-        "with two workers; every run starts its script anew, which for these is most of its time. Other work shared the "
-        "machine.\n\n"
+        f"{about_machine().removesuffix('.')}, {versions}.{note and ' '}{note} Small settings: short trainings, few "
+        "candidates, 4 fresh seeds a finalist. Minutes are of the whole command; every run starts its script anew.\n\n"
         "| example | lines that attach it | minutes | runs | recommended | against its own schedule |\n"
         "|---|--:|--:|--:|---|---|\n"
     )
@@ -143,13 +139,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--note", default="", help="a sentence about the machine, such as what else it did")
     given = parser.parse_args()
     folder = (given.folder or Path(tempfile.mkdtemp(prefix="schedsearch-examples-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     ended: dict[str, Ended] = {}
     for name in given.only:
         ended[name] = study(name, given.trials, given.seed, folder)
-        RESULTS.write_text(page(ended, given.trials, given.seed))
+        RESULTS.write_text(page(ended, given.trials, given.seed, given.note))
         print(row(name, ended[name]), flush=True)
 
 
