@@ -106,11 +106,15 @@ def found(said: str) -> str:
 
 
 def lead(said: str, own: str) -> str:
-    """How far it is ahead of the script's own schedule, which the verdict calls the incumbent."""
+    """How far it is ahead of the script's own schedule: the verdict's `incumbent` or `your own schedule`."""
     lower = re.search(r"incumbent by ([^)]*\))", said)
-    tie = re.search(r"incumbent \(([^)]*)\)", said)
-    shown = f"better by {lower[1]}" if lower else f"a tie: {tie[1]}" if tie else "see below"
-    return f"{own}: {shown}"
+    tie = re.search(r"incumbent \((lead [^)]*)\)", said)
+    behind = re.search(r"\(your own schedule\); (its lead over the recommended one is [^)]*\))", said)
+    if lower:
+        return f"{own}: better by {lower[1]}"
+    if tie or behind:
+        return f"{own}: a tie, {tie[1] if tie else behind[1] if behind else ''}"
+    return f"{own}: it is the one" if "your own schedule" in said else f"{own}: see below"
 
 
 def page(ended: dict[str, Ended], trials: int, seed: int, note: str) -> str:
@@ -121,7 +125,7 @@ def page(ended: dict[str, Ended], trials: int, seed: int, note: str) -> str:
         f"Written by `python benchmarks/examples.py --trials {trials} --seed {seed}` on {datetime.now(UTC):%Y-%m-%d}: "
         f"{about_machine().removesuffix('.')}, {versions}.{note and ' '}{note} Small settings: short trainings, few "
         "candidates, 4 fresh seeds a finalist. Minutes are of the whole command; every run starts its script anew.\n\n"
-        "| example | lines that attach it | minutes | runs | recommended | against its own schedule |\n"
+        "| example | lines that attach it | minutes | runs | recommended | against its own schedule, base LR tuned |\n"
         "|---|--:|--:|--:|---|---|\n"
     )
     rows = "\n".join(row(name, one) for name, one in ended.items())
