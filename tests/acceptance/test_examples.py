@@ -32,6 +32,23 @@ FACTS = {
     "lightning_module": (20, "AdamW", 0.01),
     "bert_trainer": (None, "AdamW", 0.001),  # as many as this Python's help has paragraphs
 }
+TWO_DECAYS = """
+name: two
+title: two decays
+description: Two decays, so that a study is short.
+warmup:
+  kinds: [none]
+decay:
+  linear:
+    final_factor: {low: 0.001, high: 0.2}
+  wsd:
+    cooldown: {low: 0.1, high: 0.8}
+restarts:
+  choices: [single]
+baselines:
+  constant:
+    decay: {kind: constant}
+"""
 SPEEDS = re.compile(r"'\w+(runtime|per_second)': '[^']*', ")
 
 
@@ -99,11 +116,13 @@ def test_attached_an_example_does_its_updates_at_the_studys_rates(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_example_is_searched_to_its_verdict_against_its_own_schedule(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(json.dumps({"base_lr": 0.01, "decay": {"kind": "cosine"}}))
-    few = ("--space", "quick", "--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none")
+    (tmp_path / "two.yaml").write_text(TWO_DECAYS)
+    few = ("--space", "two.yaml", "--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none")
     command = (sys.executable, ROOT / "examples" / "tabular_regression.py", "--epochs", "3")
-    said = schedsearch("launch", *few, "--incumbent", "own.json", "--", *command, cwd=tmp_path, timeout=290)
+    said = schedsearch("launch", *few, "--incumbent", "own.json", "--", *command, cwd=tmp_path, timeout=580)
     assert said.code == 0, said.err
     assert re.search(r"Use .*: val_loss \d+\.\d+", said.out)
     assert "incumbent" in said.out
