@@ -45,7 +45,7 @@ OWN = {
         "decay": {"kind": "cosine", "final_factor": 0.1},
     },
     "lightning_module": {"base_lr": 0.01, "decay": {"kind": "cosine", "final_factor": 0.0}, "step_every": "epoch"},
-    "bert_trainer": {"base_lr": 0.001, "decay": {"kind": "linear", "final_factor": 0.0}},
+    "bert_trainer": {"base_lr": 0.002, "decay": {"kind": "linear", "final_factor": 0.0}},
     "tabular_regression": {"base_lr": 0.01, "decay": {"kind": "cosine", "final_factor": 0.0}},
 }
 
@@ -101,7 +101,7 @@ def row(name: str, ended: Ended) -> str:
 
 def found(said: str) -> str:
     """The schedule that the verdict recommends, and its score."""
-    match = re.search(r"Use (?:the winner and )?(?:the simplest of them, )?(.*? over \d+ seeds)", said)
+    match = re.search(r"Use (?:the winner and )?(?:the simplest of them[^,]*, )?(.*? over \d+ seeds)", said)
     return match[1] if match else "see below"
 
 
