@@ -119,12 +119,15 @@ def lead(said: str, own: str) -> str:
 
 def page(ended: dict[str, Ended], trials: int, seed: int, note: str) -> str:
     """The result as Markdown."""
+    missing = [name for name in COMMANDS if name not in ended]
+    left_out = f" Not run this time: {', '.join(missing)}." if missing else ""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in VERSIONS)
     head = (
         "# The example scripts, from start to verdict\n\n"
         f"Written by `python benchmarks/examples.py --trials {trials} --seed {seed}` on {datetime.now(UTC):%Y-%m-%d}: "
         f"{about_machine().removesuffix('.')}, {versions}.{note and ' '}{note} Small settings: short trainings, few "
-        "candidates, 4 fresh seeds a finalist. Minutes are of the whole command; every run starts its script anew.\n\n"
+        "candidates, 4 fresh seeds a finalist. Minutes are of the whole command; every run starts its script anew."
+        f"{left_out}\n\n"
         "| example | lines that attach it | minutes | runs | recommended | against its own schedule, base LR tuned |\n"
         "|---|--:|--:|--:|---|---|\n"
     )
