@@ -40,13 +40,14 @@ class Run:
     """One training of a script.
 
     seed: for initialisation and data order. device: to train on. is_attached: whether a study is listening. In a
-    process that torchrun started with a rank above 0 the schedule is the same, and nothing is reported.
+    process that torchrun, Accelerate or Lightning started with a rank above 0 the schedule is the same, and nothing is
+    reported.
     """
 
     def __init__(self, folder: Folder | None, seed: int, device: str) -> None:
         self._folder = folder
         self._order = None if folder is None else folder.order()
-        self._speaks = folder is not None and os.environ.get("RANK", "0") == "0"
+        self._speaks = folder is not None and _rank() == 0
         self.is_attached = folder is not None
         self.seed = seed if self._order is None else self._order.seed
         self.device = device if self._order is None else self._order.device
@@ -91,6 +92,7 @@ class Run:
 
         if self._order is None:
             return default(optimizer) if default else _constant(optimizer, total_updates)
+        optimizer = _innermost(optimizer)
         schedule = self.schedule
         if schedule is None:
             trained = [one for group in optimizer.param_groups for one in group["params"] if one.requires_grad]
@@ -320,6 +322,19 @@ def _constant(optimizer: Optimizer, total_updates: int) -> LRScheduler:
     if not lr > 0:
         raise InvalidInput(f"The LR of the optimizer must be greater than 0, but is {lr} instead.")
     return ScheduleLR(optimizer, Schedule(lr, Constant()), total_updates)
+
+
+def _innermost(optimizer: Optimizer) -> Optimizer:
+    """The optimizer that does the updates, where a framework such as Accelerate has wrapped it."""
+    while hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
+
+
+def _rank() -> int:
+    """Of this process; Lightning says it only within a machine, and which machine that is."""
+    node = int(os.environ.get("NODE_RANK", "0"))
+    return int(os.environ.get("RANK") or node or os.environ.get("LOCAL_RANK", "0"))
 
 
 def _leave(code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""README and guide: every command parses, every query runs, every snippet is Python, every link leads somewhere."""
+"""The pages: every command parses, every query runs, every snippet is Python, every link leads somewhere."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ from command_line import SMALL, schedsearch
 from schedsearch.cli import cli
 
 ROOT = Path(__file__).parents[2]
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/guide.md")}
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/guide.md", "docs/recipes.md")}
 
 
 def blocks(language: str) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Scripts of other frameworks: one thin module each, which imports its framework; alone a script trains as before."""
