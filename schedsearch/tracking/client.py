@@ -63,9 +63,14 @@ def _client(tracking_uri: str) -> MlflowClient:
 
 
 def artifact_location(tracking_uri: str) -> str | None:
-    """Where a new experiment keeps its files: beside an SQLite file; otherwise where the server says (None)."""
+    """Where a new experiment keeps its files: in a folder beside an SQLite file, which is made; otherwise where the
+    server says (None)."""
     path = sqlite_path(tracking_uri)
-    return None if path is None else (path.resolve().parent / ARTIFACTS).as_uri()
+    if path is None:
+        return None
+    folder = path.resolve().parent / ARTIFACTS
+    make_folder(folder)
+    return folder.as_uri()
 
 
 def _prepare(path: Path) -> None:
@@ -75,7 +80,6 @@ def _prepare(path: Path) -> None:
     try:
         make_folder(path.parent)
         if not path.exists():
-            make_folder(path.resolve().parent / ARTIFACTS)
             _create(path)
         with path.open("r+b") as file:
             head = file.read(len(SQLITE_MAGIC))
