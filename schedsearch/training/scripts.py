@@ -307,8 +307,9 @@ class _Running:
     def _pass_on(self, stream: IO[bytes]) -> None:
         for line in stream:
             self._lines.put(line.decode(errors="replace"))
-            sys.stderr.buffer.write(line)
-            sys.stderr.flush()
+            with suppress(OSError):  # nobody reads our log any more: the script goes on
+                sys.stderr.buffer.write(line)
+                sys.stderr.flush()
         stream.close()
 
     def printed(self, *, wait: bool) -> list[str]:

@@ -201,8 +201,9 @@ class TrainingProcess:
             self._alive_at = time.monotonic()
             self._printed += 1
             self._lines.append(line.decode(errors="replace").rstrip()[:LONGEST_LINE])
-            sys.stderr.buffer.write(line)
-            sys.stderr.flush()
+            with suppress(OSError):  # nobody reads our log any more: the task goes on
+                sys.stderr.buffer.write(line)
+                sys.stderr.flush()
         stream.close()
 
 
