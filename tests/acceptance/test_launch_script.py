@@ -50,6 +50,39 @@ def test_a_script_is_searched_verified_and_named_by_its_command(tmp_path: Path) 
     assert points[1] == 29
 
 
+FEW = ("--space", "quick", "--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none")
+BARE_SCRIPT = EXAMPLE.with_name("bare_script.py")
+BARE = ("--total-updates", "60", "--base-lr", "0.01", "10", "--metric", "val_loss=validation loss ([0-9.]+)")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "updates"),
+    [
+        (("--task", f"{EXAMPLE.with_name('numpy_function.py')}:train"), "numpy_function.py:train", 60),
+        (
+            (*BARE, "--", sys.executable, str(BARE_SCRIPT), "--lrs", "{lrs}", "--seed", "{seed}"),
+            "--lrs '{lrs}' --seed '{seed}'",
+            60,
+        ),
+    ],
+    ids=["a function", "a script that imports nothing"],
+)
+def test_other_doors_lead_to_a_verdict(tmp_path: Path, given: tuple[str, ...], shown: str, updates: int) -> None:
+    said = schedsearch("launch", *FEW, *given, cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert "Use " in said.out
+    (study,) = json.loads(schedsearch("studies", "--json", cwd=tmp_path).out)
+    assert study["task"].endswith(shown)
+    with closing(sqlite3.connect(tmp_path / "schedsearch.db")) as connection:
+        done = "select count(*), min(updates_done) from schedsearch_run where state = 'completed'"
+        completed, fewest = connection.execute(done).fetchone()
+        curves = "select count(distinct run_id) from schedsearch_measurement where val_loss is not null"
+        assert connection.execute(curves).fetchone()[0] == completed
+    assert completed > 15
+    assert fewest == updates
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["schedsearch-results", "schedsearch.db"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
