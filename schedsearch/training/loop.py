@@ -64,9 +64,7 @@ def updates_between_looks(device: torch.device) -> int:
 class _Run:
     """The state of one run. Losses stay on the device; they are read every update on a CPU, every 16 elsewhere."""
 
-    def __init__(
-        self, trainer: Trainer, lrs: Sequence[float], course: Course, checkpoints: Checkpoints | None
-    ) -> None:
+    def __init__(self, trainer: Trainer, lrs: Sequence[float], course: Course, checkpoints: Checkpoints | None) -> None:
         self.trainer = trainer
         self.spent_before_s = 0.0
         self._started = time.monotonic()

@@ -18,9 +18,9 @@ from schedsearch.errors import InvalidTask, RunInterrupted, SchedsearchError
 from schedsearch.script.letters import VARIABLE, Folder, ScriptOrder
 from schedsearch.task.facts import TaskFacts
 from schedsearch.task.script import Script
+from schedsearch.training.course import Record
 from schedsearch.training.devices import default_devices
 from schedsearch.training.divergence import Divergence, DivergenceWatch
-from schedsearch.training.course import Record
 from schedsearch.training.spec import Measurement, Outcome, RunSpec
 
 POLL_S = 0.05

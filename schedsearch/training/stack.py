@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,8 +28,10 @@ LINEAR_IN_LR: tuple[type[Optimizer], ...] = (
     SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop,
 )  # fmt: skip
 """Elementwise, and given their state their update is the LR times something that does not depend on the LR."""
-EXAMPLES_AT_ONCE = 4096
-"""Of all models together in one batched look: more of them leave the cache, and are looked at in parts."""
+EXAMPLES_AT_ONCE = {"cpu": 1024}
+EXAMPLES_AT_ONCE_ELSEWHERE = 65_536
+FEWEST_ROWS_AT_ONCE = 4
+"""Of a batched look, all its rows together: beyond that many examples a CPU is quicker when it looks row by row."""
 
 
 class Stack:
@@ -69,6 +73,11 @@ class Stack:
     def __len__(self) -> int:
         return len(self._seeds)
 
+    @property
+    def model(self) -> nn.Module:
+        """The module whose layers the rows go through."""
+        return self._template.model
+
     def update(self, lrs: Tensor) -> Tensor:
         """One optimizer update of every row, at LRs of shape (rows,); the rows' losses, detached, on the device."""
         losses = self.differentiate()
@@ -84,7 +93,8 @@ class Stack:
         self._buffers = buffers
         for name, parameter in self.parameters.items():
             parameter.grad = gradients[name].contiguous()  # fused optimizers are wrong otherwise
-        return losses.detach()
+        detached: Tensor = losses.detach()
+        return detached
 
     @torch.no_grad()
     def step(self, lrs: Tensor) -> None:
@@ -145,9 +155,19 @@ class Stack:
         ]
         for group, ratio in zip(groups, self._template.lr_ratios, strict=True):
             group["lr"] = ratio
-        optimizer = type(self._template.optimizer)(groups)
+        make: Callable[[Any], Optimizer] = type(self._template.optimizer)  # every default stands in the groups
+        optimizer = make(groups)
+        for parameter, remembered in self._template.optimizer.state.items():
+            stacked = self.parameters[names[id(parameter)]]
+            optimizer.state[stacked] = {name: self._stacked(one, parameter) for name, one in remembered.items()}
         optimizer.register_step_post_hook(self._count)
         return optimizer
+
+    def _stacked(self, value: Any, parameter: Tensor) -> Any:
+        """What an optimizer remembers of a parameter from the start on, for all rows."""
+        if not isinstance(value, Tensor):
+            return value
+        return torch.stack([value] * len(self)) if value.shape == parameter.shape else value.clone()
 
     def _count(self, *_: Any) -> None:
         self.updates_done += 1
@@ -162,14 +182,15 @@ class Stack:
     def _everything(self) -> State:
         return {**self.parameters, **self._constants, **self._buffers}
 
-    def _loss(self, parameters: State, constants: State, buffers: State, batch: Batch) -> tuple[Tensor, Any]:
+    def _loss(self, parameters: State, constants: State, buffers: State, batch: Batch) -> tuple[Tensor, State]:
         """The loss of one row, and its buffers afterwards: also those that the model replaced by new tensors."""
 
         def of(model: nn.Module) -> tuple[Tensor, State]:
             loss = self.task.loss(self.task.forward(model, batch), batch)
             return loss, dict(model.named_buffers())
 
-        return self._holder.call({**parameters, **constants, **buffers}, of)
+        found: tuple[Tensor, State] = self._holder.call({**parameters, **constants, **buffers}, of)
+        return found
 
     def _clip(self, largest: float) -> None:
         """What `clip_grad_norm_` does, for every row by itself."""
@@ -191,14 +212,11 @@ class Stack:
 
     def _numbers(self, batch: Batch, size: int) -> dict[str, Tensor]:
         """Loss and metrics of one batch, float64, of shape (rows,)."""
-        chunk = EXAMPLES_AT_ONCE // size
-        if chunk > 1 and not self._looks_apart:
+        chunk = EXAMPLES_AT_ONCE.get(self.device.type, EXAMPLES_AT_ONCE_ELSEWHERE) // size
+        if chunk >= FEWEST_ROWS_AT_ONCE and not self._looks_apart:
             try:
-                look: Any = vmap(
-                    lambda state: self._numbers_of(state, batch), randomness=self._randomness, chunk_size=chunk
-                )
-                found: dict[str, Tensor] = look(self._everything())
-                return found
+                look: Any = vmap(partial(self._numbers_of, batch=batch), randomness=self._randomness, chunk_size=chunk)
+                return dict(look(self._everything()))
             except (RuntimeError, TypeError, ValueError):  # metrics that leave torch, for example by .item()
                 self._looks_apart = True
         rows = [self._numbers_of(self.row(row), batch) for row in range(len(self))]
@@ -264,3 +282,11 @@ def _trainers(task: Task, seeds: Sequence[int], device: torch.device) -> dict[in
 def _attention_by_definition(device: torch.device) -> Any:
     """Under vmap torch's attention for CPUs is a loop over the rows; its definition in matrix products is batched."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
+@contextmanager
+def loops_unmentioned() -> Iterator[None]:
+    """Without torch's warning for every operation that vmap carries out row by row: right, and seen in the timing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")
+        yield

@@ -17,7 +17,6 @@ from schedsearch.schedule import Cosine, Exponential, Linear, Restarts, Schedule
 from schedsearch.task import Splits
 from schedsearch.task.task import OPTIMIZERS
 from schedsearch.training import loop
-from schedsearch.training.course import evaluation_updates
 from schedsearch.training.checkpoints import (
     DIGEST_BYTES,
     Checkpoints,
@@ -27,6 +26,7 @@ from schedsearch.training.checkpoints import (
     to_bytes,
     training_key,
 )
+from schedsearch.training.course import evaluation_updates
 from schedsearch.training.loop import train
 from schedsearch.training.spec import RunSpec
 
