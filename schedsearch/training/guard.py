@@ -40,18 +40,18 @@ def check_array(task: Task, seeds: Sequence[int], lrs: Sequence[Sequence[float]]
     """
     twins = [_Twin(task, row, seeds[row], device) for row in _watched(seeds)]
     with seeded(seeds[0], device):
-        with _refusing(twins[0].trainer.model):
+        with refusing(twins[0].trainer.model):
             stack = Stack(task, seeds, device)
         for twin in twins:
             twin.check_start(stack)
         for update in range(min(UPDATES, len(lrs[0]))):
             rates = torch.tensor([one[update] for one in lrs], dtype=torch.float64, device=device)
             losses = [twin.differentiate(stack) for twin in twins]
-            with _refusing(stack.model):
+            with refusing(stack.model):
                 found = stack.differentiate()
             for twin, loss in zip(twins, losses, strict=True):
                 twin.check_gradient(stack, loss, found[twin.row], update)
-            with _refusing(stack.model):
+            with refusing(stack.model):
                 stack.step(rates)
             for twin in twins:
                 twin.check_step(stack, lrs[twin.row][update], update)
@@ -123,7 +123,7 @@ def _check_evaluation(stack: Stack, twins: Sequence[_Twin]) -> None:
     with kept(stack.device):
         batches = list(islice(evaluation_batches(twins[0].trainer.splits.validation, stack.device), 1))
     examples = sum(map(examples_in, batches))
-    with _refusing(stack.model):
+    with refusing(stack.model):
         rows = stack.evaluate(batches)
     for twin in twins:
         twin.adopt(stack.row(twin.row))
@@ -148,7 +148,7 @@ def _compare(what: str, found: Tensor, single: Tensor, most: float, update: int)
 
 
 @contextmanager
-def _refusing(model: nn.Module) -> Iterator[None]:
+def refusing(model: nn.Module) -> Iterator[None]:
     """What torch cannot batch becomes NotBatchable, which names the layer where it was found. A single run passed."""
     try:
         yield

@@ -28,6 +28,8 @@ LINEAR_IN_LR: tuple[type[Optimizer], ...] = (
     SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop,
 )  # fmt: skip
 """Elementwise, and given their state their update is the LR times something that does not depend on the LR."""
+PER_ELEMENT = ("sum",)
+"""What of them is there before the first step, with the shape of the parameter: Adagrad's accumulator."""
 EXAMPLES_AT_ONCE = {"cpu": 1024}
 EXAMPLES_AT_ONCE_ELSEWHERE = 65_536
 FEWEST_ROWS_AT_ONCE = 4
@@ -86,7 +88,7 @@ class Stack:
 
     def differentiate(self) -> Tensor:
         """The rows' gradients for their next batches, in the parameters' `grad`; the rows' losses, detached."""
-        with _attention_by_definition(self.device):
+        with attention_by_definition(self.device):
             gradients, (losses, buffers) = self._gradients(
                 self.parameters, self._constants, self._buffers, self._next_batch()
             )
@@ -159,15 +161,14 @@ class Stack:
         optimizer = make(groups)
         for parameter, remembered in self._template.optimizer.state.items():
             stacked = self.parameters[names[id(parameter)]]
-            optimizer.state[stacked] = {name: self._stacked(one, parameter) for name, one in remembered.items()}
+            optimizer.state[stacked] = {
+                name: self._for_all(one) if name in PER_ELEMENT else one for name, one in remembered.items()
+            }
         optimizer.register_step_post_hook(self._count)
         return optimizer
 
-    def _stacked(self, value: Any, parameter: Tensor) -> Any:
-        """What an optimizer remembers of a parameter from the start on, for all rows."""
-        if not isinstance(value, Tensor):
-            return value
-        return torch.stack([value] * len(self)) if value.shape == parameter.shape else value.clone()
+    def _for_all(self, value: Tensor) -> Tensor:
+        return torch.stack([value] * len(self))
 
     def _count(self, *_: Any) -> None:
         self.updates_done += 1
@@ -195,7 +196,7 @@ class Stack:
     def _clip(self, largest: float) -> None:
         """What `clip_grad_norm_` does, for every row by itself."""
         gradients = [one.grad for one in self.parameters.values() if one.grad is not None]
-        norms = torch.stack([torch.linalg.vector_norm(one.flatten(1), dim=1) for one in gradients])
+        norms = torch.stack([torch.linalg.vector_norm(one.reshape(len(one), -1), dim=1) for one in gradients])
         shrink = (largest / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
         for one in gradients:
             one.mul_(shrink.to(one.dtype).view(-1, *[1] * (one.dim() - 1)))
@@ -205,7 +206,7 @@ class Stack:
         """Evaluation mode, nothing differentiated, the generators afterwards as they were."""
         self._template.model.eval()
         try:
-            with kept(self.device), torch.no_grad(), _attention_by_definition(self.device):
+            with kept(self.device), torch.no_grad(), attention_by_definition(self.device):
                 yield
         finally:
             self._template.model.train()
@@ -279,7 +280,7 @@ def _trainers(task: Task, seeds: Sequence[int], device: torch.device) -> dict[in
     return {seeds[0]: Trainer(task, seeds[0], device), **others}
 
 
-def _attention_by_definition(device: torch.device) -> Any:
+def attention_by_definition(device: torch.device) -> Any:
     """Under vmap torch's attention for CPUs is a loop over the rows; its definition in matrix products is batched."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
