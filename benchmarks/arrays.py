@@ -111,7 +111,7 @@ def main() -> None:
         f"{datetime.now(UTC):%Y-%m-%d}. {about_machine()} One thread; other work ran on the machine.",
         "",
         "Runs a second of processor time of an array over those of single runs, guard and looks included: median and",
-        f"range of {turns} turns, made by `python benchmarks/arrays.py`. Above 1 the array is quicker. The last column is",
+        f"range of {turns} turns, by `python benchmarks/arrays.py`. Above 1 the array is quicker. The last column is",
         f"how far the final validation losses of the first {SINGLES} runs are apart, trained alone and together.",
         "Horizons here are " + ", ".join(f"{updates} ({name})" for name, updates in HORIZONS.items()) + " updates.",
         "",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
-from torch import Tensor
 
 from schedsearch.errors import NotBatchable
 from schedsearch.task import Task
@@ -17,7 +16,8 @@ from schedsearch.task.splits import Batch
 from schedsearch.task.tensors import evaluation_batches
 from schedsearch.training import guard
 from schedsearch.training.course import evaluation_updates
-from schedsearch.training.stack import Stack, attention_by_definition, loops_unmentioned
+from schedsearch.training.memory import TensorMemory
+from schedsearch.training.stack import Stack, loops_unmentioned
 from schedsearch.training.trainer import Trainer
 
 LADDER = (4, 8, 16, 32)
@@ -28,10 +28,9 @@ LEAST_GAIN = 1.15
 """Runs a second over those of single runs, below which a ladder's step is noise and single runs are kept."""
 WORTH_GOING_ON = 0.9
 """Of the best gain so far: a step of the ladder below it has left the cache, and larger ones are not tried."""
-COPIES_OF_PARAMETERS = 4
-"""The parameters, their gradients, the parameters before a step, and what a step holds for a moment."""
-COPIES_OF_ACTIVATIONS = 2
-"""What the forward pass keeps, and the gradients that the backward pass makes of it."""
+PROBED_ROWS = 2
+BEYOND_TENSORS = 1.25
+"""What is taken over what the tensors of an update take: operations have workspaces, allocators round up."""
 SHARE_OF_FREE_MEMORY = 0.5
 
 
@@ -72,18 +71,15 @@ def fastest_size(
     steps: list[Step] = []
     with seeded(seeds[0], device), loops_unmentioned():
         single = _Single(task, seeds[0], device)
-        for size in (one for one in ladder if one <= len(seeds)):
-            needed = size * single.bytes_a_row
-            if needed > most:
-                steps.append(Step(size, needed, None))
-                break
-            try:
-                gain = single.gain_of(seeds[:size], total_updates)
-            except NotBatchable as error:
-                return ArraySize(1, tuple(steps), str(error))
-            steps.append(Step(size, needed, gain))
-            if gain < WORTH_GOING_ON * max(one.gain or 0 for one in steps):
-                break
+        try:
+            a_row = bytes_a_row(task, seeds, device)
+            for size in (one for one in ladder if one <= len(seeds)):
+                gain = single.gain_of(seeds[:size], total_updates) if size * a_row <= most else None
+                steps.append(Step(size, size * a_row, gain))
+                if gain is None or gain < WORTH_GOING_ON * max(one.gain or 0.0 for one in steps):
+                    break
+        except NotBatchable as error:
+            return ArraySize(1, tuple(steps), str(error))
     return ArraySize(quickest(steps), tuple(steps))
 
 
@@ -91,6 +87,19 @@ def quickest(steps: Sequence[Step]) -> int:
     """The size of the step with the largest gain, 1 where none is worth it."""
     worth = [one for one in steps if one.gain is not None and one.gain >= LEAST_GAIN]
     return max(worth, key=lambda one: one.gain or 0.0).size if worth else 1
+
+
+def bytes_a_row(task: Task, seeds: Sequence[int], device: torch.device) -> int:
+    """What one more row of an array takes, from two updates at LR 0 of an array of two. Call within
+    `randomness.seeded(seeds[0], device)`. Raises NotBatchable."""
+    rows = list(seeds[:PROBED_ROWS]) if len(seeds) >= PROBED_ROWS else [seeds[0]] * PROBED_ROWS
+    with TensorMemory() as memory:
+        stack = Stack(task, rows, device)
+        still = torch.zeros(len(rows), dtype=torch.float64, device=device)
+        with guard.refusing(stack.model):
+            for _ in range(2):  # the second has the optimizer's state beside it
+                stack.update(still)
+    return int(BEYOND_TENSORS * memory.peak / len(rows))
 
 
 def free_memory(device: torch.device) -> int:
@@ -109,7 +118,6 @@ class _Single:
         self._task = task
         self._device = device
         self._trainer = Trainer(task, seed, device)
-        self.bytes_a_row = _bytes_a_row(self._trainer)
         with kept(device):
             self._look: list[Batch] = list(islice(evaluation_batches(self._trainer.splits.validation, device), 1))
         looks = [self._seconds(lambda: self._trainer.evaluate(self._look)) for _ in range(FEWEST_ROUNDS)]
@@ -150,31 +158,3 @@ class _Single:
     def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-
-def _bytes_a_row(trainer: Trainer) -> int:
-    """What one more row of an array takes; does one update of the trainer, at LR 0."""
-    activations = 0
-    known = {one.untyped_storage().data_ptr() for one in trainer.model.parameters()}
-
-    def note(tensor: Tensor) -> Tensor:
-        nonlocal activations
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            known.add(storage.data_ptr())
-            activations += storage.nbytes()
-        return tensor
-
-    with attention_by_definition(trainer.device), torch.autograd.graph.saved_tensors_hooks(note, lambda one: one):
-        trainer.update(0.0)
-    remembered = [one for state in trainer.optimizer.state.values() for one in state.values()]
-    return (
-        COPIES_OF_PARAMETERS * _bytes(trainer.model.parameters())
-        + 2 * _bytes(trainer.model.buffers())
-        + _bytes(one for one in remembered if isinstance(one, Tensor))
-        + COPIES_OF_ACTIVATIONS * activations
-    )
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(one.nbytes for one in tensors)

@@ -88,7 +88,7 @@ class Stack:
 
     def differentiate(self) -> Tensor:
         """The rows' gradients for their next batches, in the parameters' `grad`; the rows' losses, detached."""
-        with attention_by_definition(self.device):
+        with _attention_by_definition(self.device):
             gradients, (losses, buffers) = self._gradients(
                 self.parameters, self._constants, self._buffers, self._next_batch()
             )
@@ -206,7 +206,7 @@ class Stack:
         """Evaluation mode, nothing differentiated, the generators afterwards as they were."""
         self._template.model.eval()
         try:
-            with kept(self.device), torch.no_grad(), attention_by_definition(self.device):
+            with kept(self.device), torch.no_grad(), _attention_by_definition(self.device):
                 yield
         finally:
             self._template.model.train()
@@ -280,7 +280,7 @@ def _trainers(task: Task, seeds: Sequence[int], device: torch.device) -> dict[in
     return {seeds[0]: Trainer(task, seeds[0], device), **others}
 
 
-def attention_by_definition(device: torch.device) -> Any:
+def _attention_by_definition(device: torch.device) -> Any:
     """Under vmap torch's attention for CPUs is a loop over the rows; its definition in matrix products is batched."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
