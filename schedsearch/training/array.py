@@ -9,9 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from schedsearch.errors import InvalidInput, RunInterrupted
+from schedsearch.errors import InvalidInput, NotBatchable, RunInterrupted
 from schedsearch.task import Task
 from schedsearch.task.randomness import seeded
+from schedsearch.training.checkpoints import Checkpoints
 from schedsearch.training.course import Course, evaluation_updates
 from schedsearch.training.devices import find_device
 from schedsearch.training.divergence import Divergence
@@ -24,7 +25,11 @@ RecordOf = Callable[[int, list[Measurement]], None]
 
 
 def train_array(
-    task: Task, specs: Sequence[RunSpec], record: RecordOf, should_stop: Callable[[], bool]
+    task: Task,
+    specs: Sequence[RunSpec],
+    record: RecordOf,
+    should_stop: Callable[[], bool],
+    checkpoints: Sequence[Checkpoints] | None = None,
 ) -> list[Outcome]:
     """Train these runs of one horizon on one device together; the outcomes in the order of `specs`.
 
@@ -33,20 +38,27 @@ def train_array(
     numbers are the same but for rounding. A run that diverged has its outcome and leaves the others as they are.
     `duration_s` is a run's share of the time: the times of all runs add up to that of the array.
 
+    With `checkpoints`, one for each run, they are written as `loop.train` writes them, and from its own each run goes
+    on alone: an array begins at the beginning.
+
     Before anything is recorded the first 3 updates are compared with single runs (`guard.check_array`). Raises
-    NotBatchable where that fails or is known to; then train the runs one by one. Raises InvalidInput for runs of
-    different horizons or devices, and what `loop.train` raises.
+    NotBatchable where that fails or is known to, or where a run has a checkpoint; then train the runs one by one.
+    Raises InvalidInput for runs of different horizons or devices, and what `loop.train` raises.
     """
     _check_alike(specs)
     device = find_device(specs[0].device)
     lrs = [one.schedule.lrs(one.total_updates, task.updates_per_epoch).tolist() for one in specs]
     seeds = [one.seed for one in specs]
     started = time.monotonic()
+    if checkpoints is not None and any(one.newest() is not None for one in checkpoints):
+        raise NotBatchable("Some of these runs have a checkpoint to go on from: train run by run.")
     with loops_unmentioned():
         check_array(task, seeds, lrs, device)
         with seeded(seeds[0], device):
-            array = _Array(task, specs, lrs, record, Stack(task, seeds, device), started)
+            array = _Array(task, specs, lrs, record, Stack(task, seeds, device), started, checkpoints or ())
             array.train(should_stop)
+    for one in checkpoints or ():
+        one.clear()
     return array.outcomes()
 
 
@@ -70,8 +82,10 @@ class _Array:
         record: RecordOf,
         stack: Stack,
         started: float,
+        checkpoints: Sequence[Checkpoints],
     ) -> None:
         self._specs = specs
+        self._checkpoints = checkpoints
         self._stack = stack
         self._rows = list(range(len(specs)))
         self._lrs = torch.tensor(lrs, dtype=torch.float64, device=stack.device)
@@ -87,7 +101,12 @@ class _Array:
     def train(self, should_stop: Callable[[], bool]) -> None:
         """All updates, until every run has its outcome."""
         for update in range(len(self._rates)):
-            if should_stop():
+            stops = should_stop()
+            if stops or any(one.are_due for one in self._checkpoints):
+                self._save()
+                if not self._alive():
+                    return
+            if stops:
                 raise RunInterrupted(f"The runs were asked to stop before update {update}.")
             self._unread.append(self._stack.update(self._rates[update]))
             marked = update in self._marks
@@ -117,6 +136,17 @@ class _Array:
             if divergence is not None:
                 self._end(run, divergence, None)
         self._drop_ended()
+
+    def _save(self) -> None:
+        """A checkpoint of every run that is still trained."""
+        if not self._checkpoints or self._stack.updates_done == 0:
+            return
+        if self._unread:
+            self._look()
+        self._charge()
+        for row, run in self._alive():
+            state = {**self._stack.run_state(row), **self._courses[run].state(), "spent_s": self._spent_s[run]}
+            self._checkpoints[run].save(state, self._stack.updates_done)
 
     def _measure(self) -> None:
         values = self._stack.evaluate()

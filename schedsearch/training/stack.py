@@ -17,7 +17,7 @@ from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Opti
 
 from schedsearch.errors import InvalidTask, NotBatchable
 from schedsearch.task import Task
-from schedsearch.task.randomness import kept, seeded
+from schedsearch.task.randomness import generator_states, kept, seeded
 from schedsearch.task.splits import Batch, Tensors
 from schedsearch.task.tensors import evaluation_batches, examples_in, in_memory
 from schedsearch.training.trainer import Trainer, numbers
@@ -50,7 +50,8 @@ class Stack:
         self.device = device
         self.updates_done = 0
         self._seeds = list(seeds)
-        self._trainers = _trainers(task, seeds, device)
+        self._generators: dict[int, dict[str, Any]] = {}
+        self._trainers = self._made(seeds)
         self._shared = len(self._trainers) == 1
         self._template = self._trainers[seeds[0]]
         check_supported(self._template)
@@ -134,6 +135,28 @@ class Stack:
         """Parameters and buffers of one row by their names in the model: views that change with the next update."""
         return {name: one[row].detach() for name, one in self._everything().items()}
 
+    def run_state(self, row: int) -> dict[str, Any]:
+        """What a single run at this point keeps of its trainer and its generators; valid until the next call."""
+        seed = self._seeds[row]
+        trainer = self._trainers[seed]
+        state = self.row(row)
+        with torch.no_grad():
+            for name, one in (*trainer.model.named_parameters(), *trainer.model.named_buffers()):
+                one.copy_(state[name])
+        names = {id(one): name for name, one in trainer.model.named_parameters() if one.requires_grad}
+        for one in (one for group in trainer.optimizer.param_groups for one in group["params"] if id(one) in names):
+            trainer.optimizer.state[one] = self._remembered(self.parameters[names[id(one)]], row)
+        trainer.updates_done = self.updates_done
+        generators = self._generators.get(seed) or generator_states(self.device)
+        return {"trainer": trainer.state(), "generators": generators}
+
+    def _remembered(self, parameter: Tensor, row: int) -> dict[str, Any]:
+        """What the optimizer remembers of one row of a parameter, on its own."""
+        return {
+            name: value[row].clone() if isinstance(value, Tensor) and value.shape == parameter.shape else value
+            for name, value in self._optimizer.state[parameter].items()
+        }
+
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only."""
         chosen = torch.tensor(rows, device=self.device)
@@ -148,6 +171,16 @@ class Stack:
         self._buffers = {name: one[chosen] for name, one in self._buffers.items()}
         self._seeds = [self._seeds[row] for row in rows]
 
+    def _made(self, seeds: Sequence[int]) -> dict[int, Trainer]:
+        """A trainer for each seed; the generators are left as a run alone with the first seed has them."""
+        others = {}
+        for seed in dict.fromkeys(seeds):
+            if seed != seeds[0]:
+                with seeded(seed, self.device):
+                    others[seed] = Trainer(self.task, seed, self.device)
+                    self._generators[seed] = generator_states(self.device)
+        return {seeds[0]: Trainer(self.task, seeds[0], self.device), **others}
+
     def _stacked_optimizer(self) -> Optimizer:
         """The template's optimizer over the stacked parameters, every group at its ratio to an LR of 1."""
         names = {id(one): name for name, one in self._template.model.named_parameters()}
@@ -160,10 +193,10 @@ class Stack:
         make: Callable[[Any], Optimizer] = type(self._template.optimizer)  # every default stands in the groups
         optimizer = make(groups)
         for parameter, remembered in self._template.optimizer.state.items():
-            stacked = self.parameters[names[id(parameter)]]
-            optimizer.state[stacked] = {
-                name: self._for_all(one) if name in PER_ELEMENT else one for name, one in remembered.items()
-            }
+            if parameter.requires_grad:
+                optimizer.state[self.parameters[names[id(parameter)]]] = {
+                    name: self._for_all(one) if name in PER_ELEMENT else one for name, one in remembered.items()
+                }
         optimizer.register_step_post_hook(self._count)
         return optimizer
 
@@ -268,16 +301,6 @@ def _reason_against(module: nn.Module) -> str | None:
     if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer) and module.dropout.p > 0:
         return "draws other dropout masks when it is batched (`dropout=0` would do)"
     return None
-
-
-def _trainers(task: Task, seeds: Sequence[int], device: torch.device) -> dict[int, Trainer]:
-    """One for each seed; the generators are left as a run alone with the first seed has them."""
-    others = {}
-    for seed in dict.fromkeys(seeds):
-        if seed != seeds[0]:
-            with seeded(seed, device):
-                others[seed] = Trainer(task, seed, device)
-    return {seeds[0]: Trainer(task, seeds[0], device), **others}
 
 
 def _attention_by_definition(device: torch.device) -> Any:

@@ -20,6 +20,7 @@ from schedsearch.schedule import Constant, Cosine, Linear, Schedule, Warmup
 from schedsearch.task import Splits, load_task
 from schedsearch.task.task import OPTIMIZERS
 from schedsearch.training.array import train_array
+from schedsearch.training.checkpoints import Checkpoints, Folder
 from schedsearch.training.loop import train
 from schedsearch.training.spec import RunSpec
 
@@ -64,11 +65,14 @@ def only(values, names):
 def assert_equal(task, specs, tolerance=FLOAT32):
     array, single = together(task, specs), alone(task, specs)
     for k in range(len(specs)):
-        mine, other = numbers_of(array[0][k], array[1][k]), numbers_of(single[0][k], single[1][k])
-        floats = {name for name, value in other.items() if isinstance(value, float)}
-        assert only(mine, mine.keys() - floats) == only(other, other.keys() - floats)
-        assert only(mine, floats) == pytest.approx(only(other, floats), rel=tolerance, abs=tolerance)
+        assert_alike(numbers_of(array[0][k], array[1][k]), numbers_of(single[0][k], single[1][k]), tolerance)
     return array
+
+
+def assert_alike(mine, other, tolerance):
+    floats = {name for name, value in other.items() if isinstance(value, float)}
+    assert only(mine, mine.keys() - floats) == only(other, other.keys() - floats)
+    assert only(mine, floats) == pytest.approx(only(other, floats), rel=tolerance, abs=tolerance)
 
 
 # ---- the built-in tasks
@@ -120,12 +124,14 @@ class Net(Plane):
         return Splits(*(tuple(part.to(self.dtype) for part in rows(*size)) for size in ((50, 1), (30, 2), (20, 3))))
 
 
+class Double(Net):
+    dtype = torch.float64
+
+
 def net(build, **options):
     """A task of a model that `build()` makes."""
 
-    class Built(Net):
-        dtype = torch.float64
-
+    class Built(Double):
         def model(self):
             return build().double()
 
@@ -135,11 +141,7 @@ def net(build, **options):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("seeds", [(3, 3, 3, 3), (3, 4, 3, 5)])
 def test_whole_runs_in_float64(optimizer, seeds):
-    class Double(Net):
-        dtype = torch.float64
-        total_updates = 60
-
-    task = Double(optimizer=optimizer, weight_decay=0.03, clip_grad_norm=1.0)
+    task = Double(total_updates=60, optimizer=optimizer, weight_decay=0.03, clip_grad_norm=1.0)
     low, high = task.lr_range()
     lrs = (low, math.sqrt(low * high), high / 4, 0.9 * low)
     specs = [RunSpec(Schedule(lr, Cosine()), seed, 60, with_test=True) for lr, seed in zip(lrs, seeds, strict=True)]
@@ -465,6 +467,66 @@ def test_an_array_of_one_and_of_two_updates():
     assert_equal(Net(), [RunSpec(Schedule(lr, Constant()), 1, 2) for lr in (0.01, 0.02)])
 
 
+# ---- checkpoints
+
+HOUR_S = 3600.0
+
+
+def places(folder, count, every_s=HOUR_S):
+    return [Checkpoints(Folder(folder), f"run-{run}", 1, every_s) for run in range(count)]
+
+
+class Dropped(Double):
+    def model(self):
+        return LAYERS["dropout"]().double()
+
+
+class Normed(Double):
+    def model(self):
+        return LAYERS["batch norm"]().double()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("kind", "seeds"), [(Dropped, (5, 5, 5)), (Normed, (1, 2, 1))])
+def test_a_stopped_array_leaves_checkpoints_from_which_each_run_goes_on_alone(kind, seeds, optimizer, tmp_path):
+    task, specs = kind(optimizer=optimizer), specs_of((0.003, 0.02, 0.01), seeds=seeds)
+    polls = []
+
+    def later():
+        polls.append(None)
+        return len(polls) > 7
+
+    with pytest.raises(RunInterrupted, match="before update 7"):
+        train_array(task, specs, lambda *_: None, later, places(tmp_path, 3))
+    expected = alone(task, specs)
+    for run, one in enumerate(places(tmp_path, 3)):
+        assert one.newest()["trainer"]["updates_done"] == 7
+        measured = []
+        outcome = train(task, specs[run], measured.extend, never, one)
+        assert_alike(numbers_of(outcome, measured), numbers_of(expected[0][run], expected[1][run]), 1e-7)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_with_a_checkpoint_are_not_trained_together(tmp_path):
+    specs = specs_of((0.003, 0.02, 0.01))
+    places(tmp_path, 3)[1].save({"trainer": {}}, 3)
+    with pytest.raises(NotBatchable, match="have a checkpoint to go on from: train run by run"):
+        train_array(Net(), specs, lambda *_: None, never, places(tmp_path, 3))
+
+
+def test_checkpoints_are_written_when_they_are_due_and_are_gone_after_the_last_update(tmp_path):
+    seen = set()
+
+    def looking():
+        seen.update(one.name for one in tmp_path.iterdir())
+        return False
+
+    train_array(Net(), specs_of((0.003, 0.02, 1e9)), lambda *_: None, looking, places(tmp_path, 3, every_s=0.0))
+    assert {name.split("-")[1] for name in seen} == {"0", "1", "2"}
+    assert any(f"-{TOTAL - 2:010d}-" in name for name in seen)
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- what is refused
 
 
@@ -681,5 +743,3 @@ def test_what_the_users_code_raises_in_a_single_run_comes_through():
 
     with pytest.raises(KeyError, match="mine"):
         together(Broken(), specs_of((0.01, 0.02, 0.03)))
-
-
