@@ -28,7 +28,7 @@ ROUNDING = 4
 
 
 def check_array(task: Task, seeds: Sequence[int], lrs: Sequence[Sequence[float]], device: torch.device) -> None:
-    """Train an array and, beside it, single runs of its first row and of its last; compare, and forget all of them.
+    """Train an array and, beside it, single runs of two of its rows (of two seeds if it has them); compare, forget all.
 
     At each of the first 3 updates the single run starts from its row's parameters and buffers. Equal within TOLERANCE
     must be: the start (exactly), the loss, the gradient of every parameter, the buffers, and, given the row's gradient,
@@ -59,7 +59,9 @@ def check_array(task: Task, seeds: Sequence[int], lrs: Sequence[Sequence[float]]
 
 
 def _watched(seeds: Sequence[int]) -> list[int]:
-    return sorted({0, len(seeds) - 1})
+    """The first row, and the last one that has another seed if there is one."""
+    others = [row for row, seed in enumerate(seeds) if seed != seeds[0]]
+    return sorted({0, max(others, default=len(seeds) - 1)})
 
 
 class _Twin:

@@ -630,7 +630,7 @@ def test_noise_of_numpy_on_mixed_seeds_is_seen_by_the_guard():
         def forward(self, model, batch):
             return model(batch[0] * float(np.random.random()))
 
-    refused(Noisy(), specs_of((0.01, 0.02, 0.03), seeds=(1, 2, 3)), "The loss differs by")
+    refused(Noisy(), specs_of((0.01, 0.02, 0.03), seeds=(1, 2, 1)), "The loss differs by")
 
 
 # ---- the guard
