@@ -57,6 +57,11 @@ class RunInterrupted(SchedsearchError):
     exit_code = 130
 
 
+class NotBatchable(SchedsearchError):
+    """These runs cannot be trained as one array with the results of single runs; nothing was recorded. Train them one
+    by one."""
+
+
 class StudyInterrupted(SchedsearchError):
     """The study was asked to stop; what is trained is kept and it can be resumed."""
 

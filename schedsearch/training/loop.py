@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from schedsearch.errors import InvalidTask, RunInterrupted, SchedsearchError
+from schedsearch.errors import RunInterrupted
 from schedsearch.task import Task
 from schedsearch.task.randomness import generator_states, restore_generators, seeded
 from schedsearch.training.checkpoints import Checkpoints
+from schedsearch.training.course import Course, Record, evaluation_updates
 from schedsearch.training.devices import find_device
-from schedsearch.training.divergence import Divergence, DivergenceWatch
-from schedsearch.training.spec import Measurement, Outcome, RunSpec
+from schedsearch.training.divergence import Divergence
+from schedsearch.training.spec import Outcome, RunSpec
 from schedsearch.training.trainer import Trainer
 
-EVALUATIONS = 20
 UPDATES_BETWEEN_LOOKS = {"cpu": 1}
 UPDATES_BETWEEN_LOOKS_ELSEWHERE = 16
-
-Record = Callable[[Sequence[Measurement]], None]
 
 
 def train(
@@ -50,50 +46,34 @@ def train(
     lrs = spec.schedule.lrs(spec.total_updates, task.updates_per_epoch).tolist()
     started = time.monotonic()
     with seeded(spec.seed, device):
-        run = _Run(Trainer(task, spec.seed, device), lrs, record, checkpoints)
+        course = Course(task, lrs, record)
+        run = _Run(Trainer(task, spec.seed, device), lrs, course, checkpoints)
         divergence = run.train(should_stop)
-        score = run.score if divergence is None else None
-        test_score = _score(task, run.trainer.test()) if spec.with_test and score is not None else None
+        test = run.trainer.test() if spec.with_test and divergence is None else None
     if checkpoints is not None:
         checkpoints.clear()
-    return Outcome(
-        status="completed" if divergence is None else "diverged",
-        score=score,
-        test_score=test_score,
-        updates_done=run.trainer.updates_done,
-        initial_loss=run.watch.initial_loss,
-        diverged_at=None if divergence is None else divergence.update,
-        reason=None if divergence is None else divergence.reason,
-        duration_s=run.spent_before_s + time.monotonic() - started,
-    )
+    duration_s = run.spent_before_s + time.monotonic() - started
+    return course.outcome(divergence, test, run.trainer.updates_done, duration_s)
 
 
-def evaluation_updates(total_updates: int) -> list[int]:
-    """The updates after which validation is looked at: about 20, evenly spread, the last one always among them."""
-    count = min(EVALUATIONS, total_updates)
-    return sorted({round(k * total_updates / count) - 1 for k in range(1, count + 1)})
+def updates_between_looks(device: torch.device) -> int:
+    """How many losses are read at once: every one on a CPU, 16 elsewhere, for reading one waits for the device."""
+    return UPDATES_BETWEEN_LOOKS.get(device.type, UPDATES_BETWEEN_LOOKS_ELSEWHERE)
 
 
 class _Run:
     """The state of one run. Losses stay on the device; they are read every update on a CPU, every 16 elsewhere."""
 
-    def __init__(
-        self, trainer: Trainer, lrs: Sequence[float], record: Record, checkpoints: Checkpoints | None
-    ) -> None:
+    def __init__(self, trainer: Trainer, lrs: Sequence[float], course: Course, checkpoints: Checkpoints | None) -> None:
         self.trainer = trainer
-        self.watch = DivergenceWatch(len(lrs))
-        self.score: float | None = None
         self.spent_before_s = 0.0
         self._started = time.monotonic()
         self._lrs = lrs
-        self._record = record
+        self._course = course
         self._checkpoints = checkpoints
         self._marks = frozenset(evaluation_updates(len(lrs)))
-        self._every = UPDATES_BETWEEN_LOOKS.get(trainer.device.type, UPDATES_BETWEEN_LOOKS_ELSEWHERE)
+        self._every = updates_between_looks(trainer.device)
         self._unread: list[Tensor] = []
-        self._read = 0
-        self._since_mark: list[float] = []
-        self._measured: list[Measurement] = []
 
     def train(self, should_stop: Callable[[], bool]) -> Divergence | None:
         """All updates that are left; ends early at a divergence."""
@@ -114,15 +94,13 @@ class _Run:
             if divergence is not None:
                 return divergence
             if marked:
-                self._measure(update, self.trainer.evaluate())
-        self._check_updates()
-        return self._final_divergence()
+                self._course.measure(self.trainer.evaluate())
+        return self._course.at_the_end(self.trainer.updates_done)
 
     def _look(self) -> Divergence | None:
-        divergence = self._read_losses()
-        if divergence is not None:
-            self._measure(self._read - 1, None)
-        return divergence
+        losses = torch.stack(self._unread).tolist() if len(self._unread) > 1 else [float(self._unread[0])]
+        self._unread = []
+        return self._course.read(losses)
 
     def _is_due(self) -> bool:
         return self._checkpoints is not None and self._checkpoints.are_due
@@ -140,10 +118,7 @@ class _Run:
         return {
             "trainer": self.trainer.state(),
             "generators": generator_states(self.trainer.device),
-            "watch": self.watch.state(),
-            "since_mark": list(self._since_mark),
-            "measured": [asdict(one) for one in self._measured],
-            "score": self.score,
+            **self._course.state(),
             "spent_s": self.spent_before_s + time.monotonic() - self._started,
         }
 
@@ -155,66 +130,6 @@ class _Run:
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self.trainer.load(state["trainer"])
-        self.watch.load(state["watch"])
-        self.score = state["score"]
         self.spent_before_s = state["spent_s"]
-        self._read = self.trainer.updates_done
-        self._since_mark = list(state["since_mark"])
-        self._measured = [Measurement(**one) for one in state["measured"]]
-        self._record(self._measured)
+        self._course.load(state, self.trainer.updates_done)
         restore_generators(state["generators"], device=self.trainer.device)  # last: loading may draw
-
-    def _read_losses(self) -> Divergence | None:
-        losses = torch.stack(self._unread).tolist() if len(self._unread) > 1 else [float(self._unread[0])]
-        self._unread = []
-        for loss in losses:
-            self._read += 1
-            self._since_mark.append(loss)
-            divergence = self.watch.see(loss)
-            if divergence is not None:
-                return divergence
-        return None
-
-    def _measure(self, update: int, values: dict[str, float] | None) -> None:
-        finite = [loss for loss in self._since_mark if math.isfinite(loss)]
-        values = values or {}
-        self.score = _score(self.trainer.task, values) if values else None
-        measurement = Measurement(
-            update=update,
-            lr=self._lrs[update],
-            train_loss=sum(finite) / len(finite) if len(finite) == len(self._since_mark) else None,
-            val_loss=_finite(values.get("loss")),
-            metrics={key: one for key, one in values.items() if key != "loss" and math.isfinite(one)},
-        )
-        self._measured.append(measurement)
-        self._record([measurement])
-        self._since_mark = []
-
-    def _check_updates(self) -> None:
-        if self.trainer.updates_done != len(self._lrs):
-            raise SchedsearchError(
-                f"The run must do {len(self._lrs)} updates, but its optimizer did {self.trainer.updates_done}; "
-                "its score would belong to another schedule."
-            )
-
-    def _final_divergence(self) -> Divergence | None:
-        if self.score is not None:
-            return None
-        last = len(self._lrs) - 1
-        return Divergence(last, f"The validation {self.trainer.task.metric} was not finite at the end.")
-
-
-def _score(task: Task, values: dict[str, float] | None) -> float | None:
-    """The task's metric among the values of a split, None where it is not finite. Raises InvalidTask if missing."""
-    if values is None:
-        return None
-    if task.metric not in values:
-        raise InvalidTask(
-            f"`metric` must be one of {', '.join(values)} (what metrics() returns, or loss), "
-            f"but is {task.metric!r} instead."
-        )
-    return _finite(values[task.metric])
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

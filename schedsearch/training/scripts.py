@@ -24,9 +24,9 @@ from schedsearch.script.state import read_state, write_state
 from schedsearch.task.facts import TaskFacts
 from schedsearch.task.script import LRS_FILE, Script
 from schedsearch.training.checkpoints import Checkpoints
+from schedsearch.training.course import Record
 from schedsearch.training.devices import default_devices
 from schedsearch.training.divergence import Divergence, DivergenceWatch
-from schedsearch.training.loop import Record
 from schedsearch.training.printed import PrintedMetric
 from schedsearch.training.spec import Measurement, Outcome, RunSpec
 

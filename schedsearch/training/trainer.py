@@ -30,9 +30,9 @@ class Trainer:
         self.model = task.model().to(device)
         self.optimizer = task.make_optimizer(self.model)
         self.updates_done = 0
-        self._ratios = _lr_ratios(self.optimizer)
-        self._splits = task.splits_on(device)
-        self._batches = BatchStream(self._splits.train, task.batch_size, order_generator(seed), device)
+        self.lr_ratios = _lr_ratios(self.optimizer)
+        self.splits = task.splits_on(device)
+        self._batches = BatchStream(self.splits.train, task.batch_size, order_generator(seed), device)
         self.optimizer.register_step_post_hook(self._count)
         self.model.train()
 
@@ -41,16 +41,32 @@ class Trainer:
 
     def update(self, lr: float) -> Tensor:
         """One optimizer update at this LR; the loss of its batch, a detached scalar on the device."""
-        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+        self.set_lr(lr)
+        loss = self.differentiate(self.next_batch())
+        self.step()
+        return loss
+
+    def set_lr(self, lr: float) -> None:
+        """The LR of the first group; the others keep their ratio to it."""
+        for group, ratio in zip(self.optimizer.param_groups, self.lr_ratios, strict=True):
             group["lr"] = lr * ratio
-        batch = next(self._batches)
+
+    def differentiate(self, batch: Batch) -> Tensor:
+        """The gradient of a batch's loss, in the parameters' `grad`; the loss, detached."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.task.loss(self.task.forward(self.model, batch), batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature has no types
+        return loss.detach()
+
+    def step(self) -> None:
+        """One optimizer step along the gradient in `grad`, clipped where the task wants that."""
         if self.task.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.task.clip_grad_norm)
         self.optimizer.step()
-        return loss.detach()
+
+    def next_batch(self) -> Batch:
+        """The training batch of the next update."""
+        return next(self._batches)
 
     def peek(self) -> Batch:
         """The batch of the next update, which still gets it."""
@@ -77,14 +93,14 @@ class Trainer:
 
         Leaves the random generators as they were, so that training does not depend on when it is looked at.
         """
-        chosen = self._splits.validation if split is None else split
+        chosen = self.splits.validation if split is None else split
         sums: defaultdict[str, float] = defaultdict(float)
         examples = 0
         self.model.eval()
         with kept(self.device), torch.no_grad():
             for batch in evaluation_batches(chosen, self.device):
                 size = examples_in(batch)
-                for name, value in self._numbers(batch).items():
+                for name, value in numbers(self.task, self.model, batch).items():
                     sums[name] += size * float(value)
                 examples += size
         self.model.train()
@@ -94,11 +110,13 @@ class Trainer:
 
     def test(self) -> dict[str, float] | None:
         """Loss and metrics on the held-out split, None where the task has none."""
-        return None if self._splits.test is None else self.evaluate(self._splits.test)
+        return None if self.splits.test is None else self.evaluate(self.splits.test)
 
-    def _numbers(self, batch: Batch) -> dict[str, Tensor | float]:
-        output = self.task.forward(self.model, batch)
-        return {"loss": self.task.loss(output, batch), **self.task.metrics(output, batch)}
+
+def numbers(task: Task, model: nn.Module, batch: Batch) -> dict[str, Tensor | float]:
+    """Loss and metrics of one batch."""
+    output = task.forward(model, batch)
+    return {"loss": task.loss(output, batch), **task.metrics(output, batch)}
 
 
 def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:

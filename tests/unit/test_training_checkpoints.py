@@ -18,6 +18,7 @@ from schedsearch.task import Splits
 from schedsearch.task.task import OPTIMIZERS
 from schedsearch.training import loop
 from schedsearch.training.checkpoints import DIGEST_BYTES, Checkpoints, from_bytes, to_bytes, training_key
+from schedsearch.training.course import evaluation_updates
 from schedsearch.training.loop import train
 from schedsearch.training.places import MARK_DIGITS, STALE_S, Folder, open_place, training_mark
 from schedsearch.training.spec import RunSpec
@@ -133,7 +134,7 @@ def test_the_learning_rates_go_on_where_they_were(tmp_path, schedule):
     _, measured, _ = trained(Noisy(), given, at(tmp_path, 4))
     lrs = schedule.lrs(24)
     assert [one.lr for one in measured] == [lrs[one.update] for one in measured]
-    assert [one.update for one in measured] == loop.evaluation_updates(24)
+    assert [one.update for one in measured] == evaluation_updates(24)
 
 
 def test_a_killed_run_goes_on_from_the_newest_that_was_due(tmp_path):

@@ -15,7 +15,8 @@ from schedsearch.schedule import Cosine, Linear, Schedule, Warmup
 from schedsearch.task import Splits
 from schedsearch.task.randomness import seeded
 from schedsearch.task.task import OPTIMIZERS, USUAL_BASE_LRS
-from schedsearch.training.loop import evaluation_updates, train
+from schedsearch.training.course import evaluation_updates
+from schedsearch.training.loop import train
 from schedsearch.training.spec import RunSpec
 from schedsearch.training.trainer import Trainer
 
