@@ -197,11 +197,11 @@ class Run:
     def _require_horizon(self, total_updates: int) -> None:
         planned = None if self._order is None else self._order.total_updates
         if total_updates != planned:
-            self._fault(
+            self.fault(
                 f"`total_updates` must be {planned}, as when the study began, but is {total_updates} instead."
             )
 
-    def _fault(self, text: str) -> NoReturn:
+    def fault(self, text: str) -> NoReturn:
         """End the script with this sentence."""
         if self._folder is not None and self._speaks:
             self._folder.report("fault", text=text)
@@ -249,7 +249,7 @@ class _Watch:
         self.last_lr = float(optimizer.param_groups[0]["lr"])
         wanted = float(self._scheduler.get_last_lr()[0])
         if not math.isclose(self.last_lr, wanted, rel_tol=SAME_LR, abs_tol=1e-12):
-            self._run._fault(
+            self._run.fault(
                 f"At update {self.updates} the optimizer used LR {self.last_lr:.6g}, but the schedule says "
                 f"{wanted:.6g}: something else sets the LR, too."
             )
@@ -264,12 +264,12 @@ class _Watch:
             return
         apart = self.steps - self.updates
         if apart < -max(BEHIND, APART_SHARE * self.updates) or self.steps == 0:
-            self._run._fault(
+            self._run.fault(
                 f"The scheduler was stepped {self.steps} times in {self.updates} updates: "
                 "call `scheduler.step()` once after every `optimizer.step()`, not once an epoch."
             )
         if apart > max(AHEAD, APART_SHARE * self.updates):
-            self._run._fault(
+            self._run.fault(
                 f"The scheduler was stepped {self.steps} times in {self.updates} updates: call `scheduler.step()` only "
                 "after `optimizer.step()`, not after every batch, where gradients are accumulated."
             )
@@ -301,7 +301,7 @@ class _ByHand:
 
     def lr(self, update: int) -> float:
         if update not in (self.updates, self.updates - 1):
-            self._run._fault(
+            self._run.fault(
                 f"run.lr() must be asked once for every update in turn: after {self.updates - 1} "
                 f"it was asked for {update}."
             )

@@ -64,7 +64,7 @@ class ReportCallback(Callback):
         if seed is None:
             seed_everything(wanted, workers=True, verbose=False)
         elif int(seed) != wanted:
-            self._run._fault(f"`seed_everything` must be given run.seed, {wanted}, but was given {seed} instead.")
+            self._run.fault(f"`seed_everything` must be given run.seed, {wanted}, but was given {seed} instead.")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

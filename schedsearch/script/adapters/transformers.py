@@ -38,7 +38,7 @@ class ReportCallback(TrainerCallback):
             return
         args.logging_nan_inf_filter = False
         if args.seed != self._run.seed:
-            self._run._fault(
+            self._run.fault(
                 f"`seed` of TrainingArguments must be run.seed, {self._run.seed}, but is {args.seed} instead."
             )
 
