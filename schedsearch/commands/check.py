@@ -50,7 +50,7 @@ class Checked:
                 f"It would {facts.direction} {facts.metric}; base LRs between {facts.base_lr_range[0]:.3g} and "
                 f"{facts.base_lr_range[1]:.3g}.",
                 f"An update takes {1000 * facts.seconds_per_update:.3g} ms, an evaluation "
-                f"{1000 * facts.seconds_per_evaluation:.3g} ms, a run about {_seconds(self.run_s)}.",
+                f"{1000 * facts.seconds_per_evaluation:.3g} ms, a run about {_seconds(self.run_s)}{self._start}.",
                 f"A study of {self.trials} candidates is at most {self.most_runs} runs: about {duration(self.study_s)} "
                 f"on {self.workers} workers.",
                 self._repeats,
@@ -59,6 +59,11 @@ class Checked:
                 else "A run that is stopped begins again, unless it calls run.load_checkpoint and run.save_checkpoint.",
             ]
         )
+
+    @property
+    def _start(self) -> str:
+        start_s = self.facts.seconds_to_start
+        return f", {_seconds(start_s)} of it to start" if start_s else ""
 
     @property
     def _repeats(self) -> str:
@@ -85,7 +90,8 @@ def check(
         training.kill()
     plan = _plan(space, trials, facts)
     count = workers or (len(facts.devices) if facts.devices != ("cpu",) else os.cpu_count() or 1)
-    run_s = facts.total_updates * facts.seconds_per_update + EVALUATIONS * facts.seconds_per_evaluation
+    looks_s = EVALUATIONS * facts.seconds_per_evaluation
+    run_s = facts.seconds_to_start + facts.total_updates * facts.seconds_per_update + looks_s
     return Checked(
         task=shown_task(reference),
         facts=facts,

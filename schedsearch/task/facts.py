@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What the child found. parameters: those that are trained. Times in seconds, on the first of the devices."""
+    """What the child found. parameters: those that are trained. Times in seconds, on the first of the devices;
+    seconds_to_start: of every run, where each is a script that is started anew."""
 
     name: str
     metric: str
@@ -24,6 +25,7 @@ class TaskFacts:
     seconds_per_update: float
     seconds_per_evaluation: float
     devices: tuple[str, ...]
+    seconds_to_start: float = 0.0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TaskFacts:

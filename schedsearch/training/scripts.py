@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from schedsearch.errors import InvalidTask, RunInterrupted, SchedsearchError
+from schedsearch.script import REHEARSED
 from schedsearch.script.letters import BEGIN, STATE, VARIABLE, Folder, ScriptOrder
 from schedsearch.script.state import read_state, write_state
 from schedsearch.task.facts import TaskFacts
@@ -78,6 +79,7 @@ def _refuse_strange_metric(name: str, has_direction: bool) -> None:
 def _rehearsed(script: Script, device: str) -> dict[str, Any]:
     """What a script that attaches said of itself. Raises InvalidTask."""
     facts: dict[str, Any] = {}
+    begun = time.monotonic()
     with _started(script, ScriptOrder(None, 0, None, device)) as running:
         while running.process.poll() is None:
             time.sleep(POLL_S)
@@ -85,6 +87,7 @@ def _rehearsed(script: Script, device: str) -> dict[str, Any]:
             if report["kind"] == "fault":
                 raise InvalidTask(f"{script.shown}: {report['text']}")
             facts |= report
+    spent_s = time.monotonic() - begun
     if running.process.returncode:
         raise InvalidTask(f"{script.shown} ended with exit code {running.process.returncode} when it was tried.")
     if "total_updates" not in facts:
@@ -98,6 +101,7 @@ def _rehearsed(script: Script, device: str) -> dict[str, Any]:
     names = ("optimizer", "total_updates", "updates_per_epoch", "parameters", "seconds_per_update")
     return {
         **{name: facts[name] for name in names},
+        "seconds_to_start": max(0.0, spent_s - REHEARSED * facts["seconds_per_update"]),
         "base_lr_range": (facts["base_lr"] / reach, facts["base_lr"] * reach),
     }
 
