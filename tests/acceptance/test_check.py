@@ -1,6 +1,7 @@
 """`schedsearch check`: a task is tried and a study of it is priced, before anything is written."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -61,16 +62,19 @@ def test_a_task_that_does_not_repeat_itself_is_named(tmp_path: Path) -> None:
 
 def test_a_script_is_priced_and_its_limits_are_told(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
-    said = schedsearch("check", "--metric", "f1", "--", sys.executable, "train.py", cwd=tmp_path)
+    metric = ("--metric", "f1", "--direction", "maximize")
+    said = schedsearch("check", *metric, "--", sys.executable, "train.py", cwd=tmp_path)
     assert said.code == 0, said.err
     assert f"{sys.executable} train.py: 30 updates a run" in said.out
-    assert "It would minimize f1; base LRs between 0.00158 and 1.58." in said.out
-    assert "begins again: a script has no checkpoints of ours." in said.out
+    assert "It would maximize f1; base LRs between 0.00158 and 1.58." in said.out
+    assert re.search(r"a run about .* s, .* s of it to start\.", said.out)
+    assert "begins again, unless it calls run.load_checkpoint and run.save_checkpoint." in said.out
 
 
 def test_what_cannot_be_checked(tmp_path: Path) -> None:
     for arguments, sentence in (
         (("digitz",), "There is no task 'digitz'"),
+        (("--metric", "f1", "--", sys.executable, "train.py"), "`direction` must be given for the metric 'f1'"),
         (("digits", "--task-option", "width"), "`task-option` must look like name=value"),
         (("--", sys.executable, "missing.py"), "ended with exit code 2 when it was tried"),
     ):
