@@ -176,9 +176,37 @@ def test_the_recipe_for_timms_manner(tmp_path: Path) -> None:
     assert rows[-1].lr == pytest.approx(0.1 / 30)
 
 
+def snippet_with(words: str) -> str:
+    (found,) = [one for one in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if words in one]
+    return str(found)
+
+
+def test_the_recipe_for_going_on_after_a_stop(tmp_path: Path) -> None:
+    head = """
+import schedsearch, torch
+run = schedsearch.attach(seed=0)
+torch.manual_seed(run.seed)
+model, epochs, total = torch.nn.Linear(3, 1), 3, 12
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+def train_one_epoch(model, optimizer, scheduler):
+    for _ in range(4):
+        loss = model(torch.randn(8, 3)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+    run.report(val_loss=loss.item())
+"""
+    (tmp_path / "train.py").write_text(head + snippet_with("save_checkpoint") + "print(start, epoch)\n")
+    assert printed("train.py", cwd=tmp_path).strip() == "0 2"
+    facts, outcome, rows = attached(script_of([sys.executable, "train.py"], tmp_path))
+    assert (facts.total_updates, outcome.updates_done, len(rows)) == (12, 12, 3)
+
+
 @pytest.mark.slow
 def test_the_recipe_for_a_trainer_that_is_handed_its_scheduler(tmp_path: Path) -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    snippet = snippet_with("Trainer(")
     head = """
 import schedsearch, torch
 from transformers import Trainer, TrainingArguments
