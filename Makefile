@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 # `make TORCH_INDEX=URL` looks for torch on another index as well, e.g. one that carries builds for your hardware.
 TORCH_INDEX ?=
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 3
 PYTEST_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 

@@ -28,8 +28,9 @@ def free_port() -> int:
 class MlflowServer:
     """A real `mlflow server` of one worker that can be stopped and started again at its port, with its data."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._options = options
+        self.folder = folder
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,12 +38,12 @@ class MlflowServer:
     def start(self) -> None:
         command = [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
-            "--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}",
-            "--artifacts-destination", str(self._folder / "artifacts"),
+            "--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
+            "--artifacts-destination", str(self.folder / "artifacts"), *self._options,
         ]  # fmt: skip
-        with (self._folder / "server.log").open("ab") as log:
+        with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self._folder, env={**os.environ, **SMALL}, stdout=log, stderr=log, start_new_session=True
+                command, cwd=self.folder, env={**os.environ, **SMALL}, stdout=log, stderr=log, start_new_session=True
             )
         self._wait()
 
@@ -53,7 +54,7 @@ class MlflowServer:
                     return
             except OSError:
                 time.sleep(0.2)
-        raise AssertionError((self._folder / "server.log").read_text()[-2000:])
+        raise AssertionError((self.folder / "server.log").read_text()[-2000:])
 
     def stop(self) -> None:
         if self._process is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from schedsearch.report.export import export_csv
+from schedsearch.report.exports.plain import export_csv
 from store_databases import query
 from tracking_study import NAME, complete, conclude, make_study, open_store, queue
 

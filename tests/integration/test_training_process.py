@@ -150,7 +150,7 @@ def test_runs_one_after_another_in_one_process(process, reference):
     ("what", "kind", "reason"),
     [
         ("raise", "error", r"^ValueError: no such thing \(trouble\.py:\d+\)\.$"),
-        ("sys.exit", "exit", r"^The task ended its process with sys\.exit\(2\)\.$"),
+        ("sys.exit", "exit", r"^The task ended its process with sys\.exit\(2\): argparse finds no arguments here"),
         ("os._exit", "exit", r"^The task ended its process with exit code 0\.$"),
         ("segfault", "crash", r"^The training process was ended by SIGSEGV\.$"),
         ("killed", "memory", r"^The training process was killed, most likely because memory ran out\.$"),
