@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from schedsearch.report.exports.plain import export_csv
 from store_databases import query
 from tracking_study import NAME, complete, conclude, make_study, open_store, queue
 
 from schedsearch.commands import control, inspect, mirroring, results
 from schedsearch.commands.progress import read_progress
 from schedsearch.errors import UnknownStudy
+from schedsearch.report.exports.plain import export_csv
 from schedsearch.schedule import Schedule
 from schedsearch.store import Store
 from schedsearch.tracking import Mirror

@@ -130,6 +130,9 @@ for epoch in range(2):
     run.report(val_loss=loss.item(), processes=accelerator.num_processes)
 tell()
 accelerator.end_training()
+import atexit, os
+atexit._run_exitfuncs()
+os._exit(0)  # gloo's threads sometimes abort an interpreter that ends by itself
 """
 PREPARED = "scheduler = prepare_scheduler(run, accelerator, optimizer, total_updates=total, default=own)"
 BY_ITSELF = "scheduler = accelerator.prepare(run.scheduler(optimizer, total_updates=total, default=own))"
