@@ -10,6 +10,24 @@ SCHEDSEARCH = Path(sys.executable).with_name("schedsearch")
 QUIET = {key: value for key, value in os.environ.items() if not key.startswith(("SCHEDSEARCH_", "MLFLOW_"))}
 SMALL = ("--task", "digits", "--space", "quick", "--total-updates", "40", "--noise-seeds", "2", "--confirm-seeds", "2")
 
+TWO_DECAYS = """
+name: two
+title: two decays
+description: Two decays, so that a study is short.
+warmup:
+  kinds: [none]
+decay:
+  linear:
+    final_factor: {low: 0.001, high: 0.2}
+  wsd:
+    cooldown: {low: 0.1, high: 0.8}
+restarts:
+  choices: [single]
+baselines:
+  constant:
+    decay: {kind: constant}
+"""
+
 
 @dataclass(frozen=True)
 class Done:

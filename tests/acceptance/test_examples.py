@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import environment, schedsearch
+from command_line import TWO_DECAYS, environment, schedsearch
 
 from schedsearch import Schedule
 from schedsearch.task.script import Script, script_of
@@ -32,23 +32,6 @@ FACTS = {
     "lightning_module": (20, "AdamW", 0.01),
     "bert_trainer": (None, "AdamW", 0.002),  # as many as this Python's help has paragraphs
 }
-TWO_DECAYS = """
-name: two
-title: two decays
-description: Two decays, so that a study is short.
-warmup:
-  kinds: [none]
-decay:
-  linear:
-    final_factor: {low: 0.001, high: 0.2}
-  wsd:
-    cooldown: {low: 0.1, high: 0.8}
-restarts:
-  choices: [single]
-baselines:
-  constant:
-    decay: {kind: constant}
-"""
 SPEEDS = re.compile(r"'\w+(runtime|per_second)': '[^']*', ")
 
 
