@@ -166,9 +166,13 @@ class Trainee:
                 outcome = train_script(
                     read_script(order.task), order.task_options, spec, self._record, self._polled(), _checkpoints(order)
                 )
+            return wire.Answer(
+                outcome.status, outcome.reason, {**_numbers(outcome), **asdict(usage.read())}
+            )
         except RunInterrupted as error:
             return wire.Answer("interrupted", str(error))
-        return wire.Answer(outcome.status, outcome.reason, {**_numbers(outcome), **asdict(usage.read())})
+        finally:
+            usage.end()
 
     def _record(self, measurements: Sequence[Measurement]) -> None:
         wire.send(self._answers, "measured", rows=[asdict(one) for one in measurements])

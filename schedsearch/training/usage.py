@@ -46,6 +46,11 @@ class UsageWatch:
         self._started = time.monotonic()
         self._busy_at_start = self._busy_s()
 
+    def end(self) -> None:
+        """Ask the driver no more."""
+        if self._gpu is not None:
+            self._gpu.end()
+
     def read(self) -> Usage:
         """What was taken so far; ends the watch."""
         if self._gpu is not None:
