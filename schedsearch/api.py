@@ -97,6 +97,7 @@ class Study:
                 "peak_memory_bytes": run.peak_memory_bytes,
                 "utilization": run.utilization,
                 "energy_j": run.energy_j,
+                "trained_together": run.trained_together,
             }
             for run in runs
         ]

@@ -108,6 +108,12 @@ from schedsearch.errors import InvalidInput
     help="Train candidates at 1/R of the horizon first, if 16 trained at both show that it keeps the best.",
 )
 @click.option(
+    "--arrays/--no-arrays",
+    default=True,
+    show_default=True,
+    help="Train runs together as one batched model where that is quicker; equal to single runs but for rounding.",
+)
+@click.option(
     "--warm-start",
     metavar="STUDY",
     help="Learn from an earlier study of this store and begin with its best, as far as the space has them.",

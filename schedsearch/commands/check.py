@@ -14,7 +14,7 @@ from schedsearch.search.plan import Budget, Plan, make_plan
 from schedsearch.space import load_space
 from schedsearch.task.facts import TaskFacts
 from schedsearch.task.script import is_script, shown_task
-from schedsearch.training.wire import Answer, Order
+from schedsearch.training.wire import Order
 from schedsearch.workers.process import TrainingProcess
 from schedsearch.workers.safety import STALL_TIMEOUT_S
 
@@ -54,6 +54,7 @@ class Checked:
                 f"A study of {self.trials} candidates is at most {self.most_runs} runs: about {duration(self.study_s)} "
                 f"on {self.workers} workers.",
                 self._repeats,
+                self._together,
                 "A run that is stopped goes on from its checkpoint, to the last bit."
                 if self.resumes
                 else "A run that is stopped begins again, unless it calls run.load_checkpoint and run.save_checkpoint.",
@@ -64,6 +65,18 @@ class Checked:
     def _start(self) -> str:
         start_s = self.facts.seconds_to_start
         return f", {_seconds(start_s)} of it to start" if start_s else ""
+
+    @property
+    def _together(self) -> str:
+        together = self.facts.together
+        if together.most > 1:
+            return (
+                f"{together.most} runs that wait together are trained as one batched model, {together.gain:.2g} times "
+                f"as many in the same time; fewer than {together.fewest} one by one."
+            )
+        if together.reason:
+            return f"Runs are trained one by one. {together.reason}"
+        return "Runs are trained one by one: several as one batched model would not be quicker on this device."
 
     @property
     def _repeats(self) -> str:
@@ -128,7 +141,7 @@ def _measured(
 ) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
 
-    def record(new: Sequence[Mapping[str, Any]]) -> None:
+    def record(run: int, new: Sequence[Mapping[str, Any]]) -> None:
         rows.extend(new)
 
     low, high = facts.base_lr_range
@@ -143,7 +156,7 @@ def _measured(
         with_test=False,
         attempt=1,
     )
-    answer: Answer = training.train(order, record, lambda: False, lambda: False)
+    (answer,) = training.train([order], record, lambda: False, lambda: False)
     if answer.kind not in ("completed", "diverged"):
         raise InvalidTask(f"Training {reference} for {order.total_updates} updates ended badly: {answer.reason}")
     return rows

@@ -191,6 +191,7 @@ def _new_study(
         "warm_start": options.warm_start,
         "resolution": options.resolution,
         "screen": options.screen,
+        "arrays": options.arrays,
         "optimizer": facts.optimizer,
         "batch_size": facts.batch_size or None,
         "parameters": facts.parameters,

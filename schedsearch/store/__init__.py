@@ -4,6 +4,7 @@ from schedsearch.store.engine import redact, session_arguments, tune_engine
 from schedsearch.store.migrations import check, made_beside_others, upgrade
 from schedsearch.store.records import (
     Activity,
+    Alike,
     AnswerRow,
     Candidate,
     Claim,
@@ -31,6 +32,7 @@ from schedsearch.store.store import Store
 
 __all__ = [
     "Activity",
+    "Alike",
     "AnswerRow",
     "Candidate",
     "Claim",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import ceil
 from typing import Any
 
 from schedsearch.schedule import Schedule
@@ -151,6 +152,7 @@ class Run(NewRun):
     peak_memory_bytes: int | None
     utilization: float | None
     energy_j: float | None
+    trained_together: int | None
     told: bool
     mirrored: bool
     mlflow_run_id: str | None
@@ -210,6 +212,22 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """Waiting runs of one horizon that were never tried: of one seed, and of all. running: the study's runs that are
+    trained now; workers: how many trained its last runs."""
+
+    of_its_seed: int
+    of_all_seeds: int
+    running: int
+    workers: int
+
+    def share(self, waiting: int, workers: int) -> int:
+        """What of these waiting runs is one worker's share, the run that it holds included; workers: those known of."""
+        fair = ceil((waiting + self.running) / max(1, workers, self.workers))
+        return min(waiting + 1, fair)
+
+
+@dataclass(frozen=True)
 class MeasurementRow:
     """After update `update` (from 0): the LR it used, the mean training loss since the row before, validation."""
 
@@ -237,6 +255,7 @@ class RunResult:
     peak_memory_bytes: int | None = None
     utilization: float | None = None
     energy_j: float | None = None
+    trained_together: int | None = None
 
 
 @dataclass(frozen=True)

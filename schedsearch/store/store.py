@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from schedsearch.errors import InvalidInput, StudyExists, UnknownStudy
-from schedsearch.store import overview, planning, probes, queue, verdicts
+from schedsearch.store import alike, overview, planning, probes, queue, verdicts
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.migrations import ensure
 from schedsearch.store.planning import lock_study
 from schedsearch.store.records import (
+    Alike,
     Candidate,
     Claim,
     MeasurementRow,
@@ -330,6 +331,15 @@ class Store:
         None when nothing waits. Runs whose lease has expired are put back first.
         """
         return self._write(lambda it: queue.claim(it, worker_id, study_id, lease_s, device))
+
+    def alike(self, claim: Claim) -> Alike:
+        """The waiting runs that could be trained together with the one in hand, and who else is at work."""
+        return self._read(lambda it: alike.count(it, claim))
+
+    def claim_more(self, first: Claim, most: int, *, lease_s: float, device: str, mixed: bool) -> list[Claim]:
+        """At most `most` further runs of the same study and horizon (and seed, unless `mixed`) that were never tried,
+        held as `first` is."""
+        return self._write(lambda it: alike.claim_more(it, first, most, lease_s, device, mixed=mixed))
 
     def renew(self, claim: Claim, lease_s: float, updates_done: int | None = None) -> bool:
         """Hold the run for another `lease_s` seconds from now. Returns whether its study still runs: of one that was

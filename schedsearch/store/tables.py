@@ -137,6 +137,7 @@ run = Table(
     Column("peak_memory_bytes", BigInteger),
     Column("utilization", Double),
     Column("energy_j", Double),
+    Column("trained_together", Integer),
     Column("told", Boolean, nullable=False),
     Column("mirrored", Boolean, nullable=False),
     Column("mlflow_run_id", String(64)),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import torch
 
 from schedsearch.errors import NotBatchable
 from schedsearch.task import Task
+from schedsearch.task.facts import Together
 from schedsearch.task.randomness import kept, seeded
 from schedsearch.task.splits import Batch
 from schedsearch.task.tensors import evaluation_batches
@@ -22,12 +25,16 @@ from schedsearch.training.trainer import Trainer
 
 LADDER = (4, 8, 16, 32)
 MOST_ROUNDS, FEWEST_ROUNDS = 12, 3
-SECONDS_A_STEP = 1.0
+SECONDS_A_STEP = 0.5
 """Rounds of a step of the ladder: so many, fewer where they take longer."""
 LEAST_GAIN = 1.15
 """Runs a second over those of single runs, below which a ladder's step is noise and single runs are kept."""
 WORTH_GOING_ON = 0.9
 """Of the best gain so far: a step of the ladder below it has left the cache, and larger ones are not tried."""
+PROMISING = 1.25
+"""Over the step before: below LEAST_GAIN larger arrays are tried only while the gain grows by that much a step."""
+SLOWEST_UPDATE_S = {"cpu": 0.05}
+"""Of a single run: a slower one fills the device with arithmetic, of which an array saves nothing."""
 PROBED_ROWS = 2
 BEYOND_TENSORS = 1.25
 """What is taken over what the tensors of an update take: operations have workspaces, allocators round up."""
@@ -52,6 +59,24 @@ class ArraySize:
     steps: tuple[Step, ...] = ()
     reason: str | None = None
 
+    @property
+    def fewest(self) -> int:
+        """The smallest size that is worth it, 1 where none is."""
+        return min((one.size for one in self.steps if _is_worth_it(one)), default=1)
+
+
+def together(task: Task, total_updates: int, device: torch.device, memory_share: float = 1.0) -> Together:
+    """How many runs of this task to train together on this device, of one seed and of several. memory_share: of what is
+    free there. Takes seconds at most; raises what the task raises in a single run."""
+    memory = int(memory_share * SHARE_OF_FREE_MEMORY * free_memory(device))
+    found = fastest_size(task, [0] * LADDER[-1], total_updates, device, memory)
+    if found.size == 1:
+        return Together(reason=found.reason)
+    sizes = [one for one in LADDER if one <= found.size]
+    mixed = fastest_size(task, range(found.size), total_updates, device, memory, sizes)
+    gain = next(one.gain or 1.0 for one in found.steps if one.size == found.size)
+    return Together(found.fewest, found.size, mixed.fewest, mixed.size, gain)
+
 
 def fastest_size(
     task: Task,
@@ -71,12 +96,14 @@ def fastest_size(
     steps: list[Step] = []
     with seeded(seeds[0], device), loops_unmentioned():
         single = _Single(task, seeds[0], device)
+        if single.update_s > SLOWEST_UPDATE_S.get(device.type, math.inf):
+            return ArraySize(1)
         try:
             a_row = bytes_a_row(task, seeds, device)
             for size in (one for one in ladder if one <= len(seeds)):
                 gain = single.gain_of(seeds[:size], total_updates) if size * a_row <= most else None
                 steps.append(Step(size, size * a_row, gain))
-                if gain is None or gain < WORTH_GOING_ON * max(one.gain or 0.0 for one in steps):
+                if not _promises_more(steps):
                     break
         except NotBatchable as error:
             return ArraySize(1, tuple(steps), str(error))
@@ -85,8 +112,20 @@ def fastest_size(
 
 def quickest(steps: Sequence[Step]) -> int:
     """The size of the step with the largest gain, 1 where none is worth it."""
-    worth = [one for one in steps if one.gain is not None and one.gain >= LEAST_GAIN]
+    worth = [one for one in steps if _is_worth_it(one)]
     return max(worth, key=lambda one: one.gain or 0.0).size if worth else 1
+
+
+def _is_worth_it(step: Step) -> bool:
+    return step.gain is not None and step.gain >= LEAST_GAIN
+
+
+def _promises_more(steps: Sequence[Step]) -> bool:
+    """Whether an array larger than these is worth a try."""
+    gain = steps[-1].gain
+    if gain is None or gain < WORTH_GOING_ON * max(one.gain or 0.0 for one in steps):
+        return False
+    return len(steps) == 1 or _is_worth_it(steps[-1]) or gain >= PROMISING * (steps[-2].gain or 0.0)
 
 
 def bytes_a_row(task: Task, seeds: Sequence[int], device: torch.device) -> int:
@@ -118,11 +157,20 @@ class _Single:
         self._task = task
         self._device = device
         self._trainer = Trainer(task, seed, device)
-        with kept(device):
-            self._look: list[Batch] = list(islice(evaluation_batches(self._trainer.splits.validation, device), 1))
-        looks = [self._seconds(lambda: self._trainer.evaluate(self._look)) for _ in range(FEWEST_ROUNDS)]
-        self._look_s = min(looks)
-        self._evaluation_s = min(self._seconds(self._trainer.evaluate) for _ in range(FEWEST_ROUNDS))
+        self.update_s = self._least_seconds(lambda: self._trainer.update(0.0))
+
+    @cached_property
+    def _look(self) -> list[Batch]:
+        with kept(self._device):
+            return list(islice(evaluation_batches(self._trainer.splits.validation, self._device), 1))
+
+    @cached_property
+    def _look_s(self) -> float:
+        return self._least_seconds(lambda: self._trainer.evaluate(self._look))
+
+    @cached_property
+    def _evaluation_s(self) -> float:
+        return self._least_seconds(self._trainer.evaluate)
 
     def gain_of(self, seeds: Sequence[int], total_updates: int) -> float:
         """How many times as many runs a second an array of these seeds trains."""
@@ -144,6 +192,13 @@ class _Single:
         array = (total_updates + guarded) * min(together) + looks * min(looking) / self._look_s
         checks = 2 * guarded * min(alone)
         return len(seeds) * (total_updates * min(alone) + looks) / (array + checks)
+
+    def _least_seconds(self, action: Callable[[], object]) -> float:
+        """Of a few times; once is enough of what takes long."""
+        spent = [self._seconds(action)]
+        while len(spent) < FEWEST_ROUNDS and spent[0] < SECONDS_A_STEP:
+            spent.append(self._seconds(action))
+        return min(spent)
 
     def _seconds(self, action: Callable[[], object]) -> float:
         """Of this process where it has one thread, so that others on the machine do not count; else by the wall."""

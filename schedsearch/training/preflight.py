@@ -14,6 +14,7 @@ from schedsearch.task import Task
 from schedsearch.task.facts import TaskFacts
 from schedsearch.task.loading import blamed
 from schedsearch.task.randomness import seeded
+from schedsearch.training.array_size import together
 from schedsearch.training.devices import default_devices, find_device
 from schedsearch.training.trainer import Trainer
 
@@ -37,6 +38,8 @@ def examine(task: Task, reference: str) -> TaskFacts:
         started = time.perf_counter()
         _check_evaluation(task, reference, trainer)
         seconds_per_evaluation = time.perf_counter() - started
+    with blamed(reference, "an update"):
+        found = together(task, task.total_updates, device)
     return TaskFacts(
         name=task.name,
         metric=task.metric,
@@ -51,6 +54,7 @@ def examine(task: Task, reference: str) -> TaskFacts:
         seconds_per_update=seconds_per_update,
         seconds_per_evaluation=seconds_per_evaluation,
         devices=tuple(devices),
+        together=found,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from schedsearch.errors import InvalidTask, RunInterrupted
 from schedsearch.script import REHEARSED
 from schedsearch.script.letters import ScriptOrder
-from schedsearch.task.facts import TaskFacts
+from schedsearch.task.facts import TaskFacts, Together
 from schedsearch.task.script import Script
 from schedsearch.training.checkpoints import Checkpoints
 from schedsearch.training.course import Record
@@ -48,6 +48,7 @@ def examine_script(script: Script, options: Mapping[str, str]) -> TaskFacts:
         fingerprint=script.fingerprint(**options),
         seconds_per_evaluation=0.0,
         devices=tuple(devices),
+        together=Together(reason="A script trains in a process of its own, which only a task class can do without."),
         **told,
     )
 

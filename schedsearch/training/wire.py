@@ -32,8 +32,8 @@ class Answer:
     """How an order ended, in the words of the process that trained, or of the worker that saw it end.
 
     kind: completed, diverged, interrupted, refused (the task is not here, or another one), or a failure: error (the
-    task raised), exit (it ended its process), memory, crash, stall. values: of a result, the fields of
-    `training.Outcome`. log: the last lines it printed.
+    task raised), exit (it ended its process), memory, crash, stall; or apart: these runs cannot be trained together.
+    values: of a result, the fields of `training.Outcome` and `training.Usage`. log: the last lines it printed.
     """
 
     kind: str

@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--memory-share", type=float, default=1.0)
+    parser.add_argument("--peers", type=int, default=1)
     parser.add_argument("--log", choices=["text", "json"], default="text")
     parser.add_argument("--rehearse", metavar="TASK")
     parser.add_argument("--options", type=json.loads, default={})
@@ -67,6 +68,7 @@ def _serve(given: argparse.Namespace, training: TrainingProcess | None) -> int:
         plans_after_s=PATIENCE_S,
         safety=given.safety,
         memory_share=given.memory_share,
+        peers=given.peers,
     )
     serve(os.environ["SCHEDSEARCH_STORAGE"], options, training)
     return 0
@@ -89,7 +91,8 @@ def _rehearse_and_serve(given: argparse.Namespace) -> int:
         training.kill()
         return exit_code if orders else 0
     told = json.loads(orders)
-    given.study, given.device, given.memory_share = told["study"], told["device"], told["memory_share"]
+    for name in ("study", "device", "memory_share", "peers"):
+        setattr(given, name, told[name])
     _log_to(Path(told["log"]))
     return _serve(given, training)
 

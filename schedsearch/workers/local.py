@@ -99,6 +99,7 @@ class LocalWorkers:
         self._safety = safety or Safety()
         self._study: str | None = None
         self._children: list[_Child] = []
+        self._peers = 1
         self._planner = _Child(Post("cpu", 1), Path())
         self._planner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._folder = tempfile.TemporaryDirectory(prefix="schedsearch-", ignore_cleanup_errors=True)
@@ -139,7 +140,7 @@ class LocalWorkers:
     def start(self, study: str, where: Sequence[Post], log_dir: Path) -> None:
         """One worker a post, of those that rehearsed where they fit; what is left over of them goes home. And a planner
         beside them."""
-        self._study = study
+        self._study, self._peers = study, len(where)
         make_folder(log_dir)
         rehearsed, self._children = self._children, []
         for index, post in enumerate(where):
@@ -156,7 +157,7 @@ class LocalWorkers:
 
     def serve(self, study: str | None, where: Sequence[Post], log_dir: Path) -> None:
         """One worker a post and no planner: for a study, or for all, that was written elsewhere."""
-        self._study = study
+        self._study, self._peers = study, len(where)
         make_folder(log_dir)
         self._children = [_Child(post, log_dir / f"worker-{index}.log") for index, post in enumerate(where)]
         for child in self._children:
@@ -168,6 +169,7 @@ class LocalWorkers:
             "study": self._study,
             "device": child.post.device,
             "memory_share": child.post.memory_share,
+            "peers": self._peers,
             "log": str(child.log.resolve()),
         }
         assert child.process is not None and child.process.stdin is not None  # noqa: S101 - made with a pipe
@@ -180,8 +182,8 @@ class LocalWorkers:
 
     def _start(self, child: _Child) -> None:
         study = [] if self._study is None else ["--study", self._study]
-        share = ["--memory-share", str(child.post.memory_share)]
-        self._spawn(child, [*study, "--device", child.post.device, *share])
+        given = {"--device": child.post.device, "--memory-share": child.post.memory_share, "--peers": self._peers}
+        self._spawn(child, [*study, *(str(one) for pair in given.items() for one in pair)])
 
     def _start_planner(self, child: _Child) -> None:
         """Under the same name as before, so that it has its lease back at once."""

@@ -9,7 +9,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ from schedsearch.store import (
     Study,
     StudyState,
 )
+from schedsearch.task.facts import Together
+from schedsearch.task.script import is_script
 from schedsearch.training.wire import Answer, Order
 from schedsearch.workers.heartbeat import Heartbeat
 from schedsearch.workers.process import TrainingProcess
@@ -41,6 +44,7 @@ LEASE_S = 30.0
 SHORTEST_WAIT_S = 0.02
 WAIT_GROWTH = 1.25
 LONGEST_WAIT_S = 1.0
+FEWEST_TOGETHER = 4  # no fewer are ever quicker together
 RESULTS = {"completed": RunState.COMPLETED, "diverged": RunState.DIVERGED}
 TRIES = {
     Failure.ERROR: 1,  # the same code on the same seed raises again
@@ -59,6 +63,7 @@ class WorkerOptions:
     threads: torch threads of this worker (cores divided by workers); None leaves torch's own choice.
     plans_after_s: how long it has had nothing to train before it plans itself; longer where a planner is at work.
     safety: checkpoints, and when a run is taken to hang. memory_share: of an accelerator's memory, that runs may take.
+    peers: how many workers were started with this one, itself included.
     """
 
     study: str | None
@@ -68,6 +73,7 @@ class WorkerOptions:
     plans_after_s: float = 0.0
     safety: Safety = field(default_factory=Safety)
     memory_share: float = 1.0
+    peers: int = 1
 
 
 def new_worker_id() -> str:
@@ -100,6 +106,7 @@ class Worker:
         self._planners: dict[int, Planner] = {}
         self._studies: dict[int, Study] = {}
         self._training = training or TrainingProcess(options.threads, options.safety.stall_timeout_s)
+        self._sizes: dict[tuple[int, int], Together] = {}
         self._busy_at = 0.0
 
     def stop_on_signals(self) -> None:
@@ -189,32 +196,88 @@ class Worker:
             self._studies[study_id] = next(one for one in self._store.studies() if one.id == study_id)
         return self._studies[study_id]
 
-    def _train(self, claim: Claim) -> None:
+    def _train(self, first: Claim) -> None:
+        """Train this run, and together with it what else is quicker so."""
         started = time.monotonic()
+        with Heartbeat(self._store, first, self._options.lease_s) as heartbeat:
+            claims, answers = self._answers(first, heartbeat)
+        spent_s = time.monotonic() - started
+        if len(claims) > 1 and any(one.kind not in RESULTS for one in answers):
+            self._take_apart(claims, answers[0])
+            return
+        for run, (claim, answer) in enumerate(zip(claims, answers, strict=True)):
+            with self._unless_lost(claim):
+                self._conclude(claim, answer, heartbeat.take(run), spent_s)
+
+    @contextmanager
+    def _unless_lost(self, claim: Claim) -> Iterator[None]:
         try:
-            with Heartbeat(self._store, claim, self._options.lease_s) as heartbeat:
-                answer = self._answer(claim, heartbeat)
-            self._conclude(claim, answer, heartbeat.take(), time.monotonic() - started)
+            yield
         except LeaseLost:
             sentence = "run %s: the lease was lost; somebody else trains it now"
             logger.warning(sentence, claim.run_id, extra=self._about(claim))
 
-    def _answer(self, claim: Claim, heartbeat: Heartbeat) -> Answer:
-        """Train it; a run that found no memory the last time, alone on the device."""
+    def _answers(self, first: Claim, heartbeat: Heartbeat) -> tuple[list[Claim], list[Answer]]:
+        """The runs that were trained, and how each ended; a run that found no memory the last time, alone on the
+        device."""
 
         def should_stop() -> bool:
             return any(one.is_set() for one in (self._stopping, heartbeat.lost, heartbeat.unwanted))
 
-        alone = claim.last_failure is Failure.MEMORY
+        alone = first.last_failure is Failure.MEMORY
         with turn(self._options.device, alone=alone, should_stop=should_stop) as is_ours:
             if not is_ours:
-                return Answer("interrupted", "The run waited for its device when it was asked to stop.")
-            return self._training.train(
-                self._order(claim),
-                lambda rows: heartbeat.record([MeasurementRow(**one) for one in rows]),
+                return [first], [Answer("interrupted", "The run waited for its device when it was asked to stop.")]
+            claims = [first, *self._company(first, should_stop)]
+            heartbeat.add(claims[1:])
+            answers = self._training.train(
+                [self._order(one) for one in claims],
+                lambda run, rows: heartbeat.record(run, [MeasurementRow(**one) for one in rows]),
                 should_stop,
                 self._hurried.is_set,
             )
+            return claims, answers
+
+    def _company(self, first: Claim, should_stop: Callable[[], bool]) -> list[Claim]:
+        """Further runs, this worker's fair share of those that wait, where they are quicker together than one by
+        one. A run that was tried before is tried alone."""
+        study = self._study(first.study_id)
+        if first.attempt > 1 or is_script(study.task) or not study.budget.get("arrays", True):
+            return []
+        alike = self._store.alike(first)
+        shares = [alike.share(waiting, self._options.peers) for waiting in (alike.of_its_seed, alike.of_all_seeds)]
+        if max(shares) < FEWEST_TOGETHER:
+            return []
+        found = self._together(first, should_stop)
+        one_seed, several = (found.of(share, mixed=mixed) for share, mixed in zip(shares, (False, True), strict=True))
+        most, mixed = max(one_seed, several), several > one_seed
+        if most == 1:
+            return []
+        lease_s, device = self._options.lease_s, self._options.device
+        return self._store.claim_more(first, most - 1, lease_s=lease_s, device=device, mixed=mixed)
+
+    def _together(self, claim: Claim, should_stop: Callable[[], bool]) -> Together:
+        """Measured at the first chance, on this worker's device."""
+        key = claim.study_id, claim.total_updates
+        if key not in self._sizes:
+            self._sizes[key] = Together(**self._training.size(self._order(claim), should_stop))
+            if self._sizes[key].most > 1:
+                about = {**self._about(claim), "most": self._sizes[key].most, "gain": self._sizes[key].gain}
+                sentence = "study %s: up to %d runs are trained together, %.1f times as many an hour"
+                logger.info(sentence, about["study"], about["most"], about["gain"], extra=about)
+        return self._sizes[key]
+
+    def _take_apart(self, claims: Sequence[Claim], answer: Answer) -> None:
+        """Give back runs whose training together did not end in results: each is tried again by itself."""
+        if answer.kind == "apart":
+            self._sizes[claims[0].study_id, claims[0].total_updates] = Together(reason=answer.reason)
+        for claim in claims:
+            with self._unless_lost(claim):
+                self._store.release(claim)
+        about = {**self._about(claims[0]), "runs": len(claims), "state": answer.kind}
+        logger.warning("%d runs trained together are given back: %s", len(claims), answer.reason, extra=about)
+        if answer.kind == "refused":
+            raise InvalidTask(str(answer.reason))
 
     def _order(self, claim: Claim) -> Order:
         study, safety = self._study(claim.study_id), self._options.safety

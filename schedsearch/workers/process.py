@@ -25,6 +25,7 @@ POLL_S = 0.2  # how late a stop is noticed; answers are noticed at once
 STOP_GRACE_S = 8.0
 LAST_LINES, LONGEST_LINE = 20, 500
 LOG_WAIT_S = 1.0
+SIZE_PATIENCE_S = 120.0
 QUIET_S = 0.05
 
 Answers = queue.SimpleQueue[dict[str, Any] | None]
@@ -88,14 +89,30 @@ class TrainingProcess:
         found: dict[str, Any] = answer["facts"]
         return found
 
+    def size(self, order: wire.Order, should_stop: Callable[[], bool]) -> Mapping[str, Any]:
+        """The fields of `Together` for runs like this one: measured once, which takes seconds. Empty where the process
+        died of it or took too long, and once `should_stop()` holds."""
+        self.start()
+        patient_until = time.monotonic() + SIZE_PATIENCE_S
+        answer = None
+        if self._send("size", order=asdict(order)):
+            while answer is None and time.monotonic() < patient_until and not should_stop():
+                answer = self._next_answer()
+        if answer is not None and answer["kind"] == "size":
+            found: Mapping[str, Any] = answer["together"]
+            return found
+        self.kill()
+        return {}
+
     def train(
         self,
-        order: wire.Order,
-        record: Callable[[Sequence[Mapping[str, Any]]], None],
+        orders: Sequence[wire.Order],
+        record: Callable[[int, Sequence[Mapping[str, Any]]], None],
         should_stop: Callable[[], bool],
         is_hurried: Callable[[], bool],
-    ) -> wire.Answer:
-        """Train one run to its end, whatever that is; measurements go to `record` as they come.
+    ) -> list[wire.Answer]:
+        """Train one run, or several together, to their end, whatever that is; measurements go to `record` as they come,
+        with the position of their run in `orders`. The answers in that order.
 
         Once `should_stop()` holds the run is asked to stop, which it does after the update in hand and a checkpoint;
         where that takes longer than STOP_GRACE_S, or once `is_hurried()` holds, it is ended.
@@ -104,25 +121,25 @@ class TrainingProcess:
         self._lines.clear()
         self._printed = 0
         self._alive_at = time.monotonic()
-        if not self._send("train", **asdict(order)):
-            return self._died()
+        if not self._send("train", orders=[asdict(one) for one in orders]):
+            return [self._died()] * len(orders)
         stop_by: float | None = None
         while True:
             answer = self._next_answer()
             if answer is not None and answer["kind"] == "ended":
-                return self._ended(wire.Answer(**answer["answer"]))
+                return self._ended([wire.Answer(**one) for one in answer["answers"]])
             if answer is not None and answer["kind"] == "measured":
-                record(answer["rows"])
+                record(answer["run"], answer["rows"])
             if answer is not None and answer["kind"] == "died":
-                return self._died()
+                return [self._died()] * len(orders)
             if stop_by is None and should_stop():
                 self._send("stop")
                 stop_by = time.monotonic() + STOP_GRACE_S
             if stop_by is not None and (time.monotonic() > stop_by or is_hurried()):
                 self.kill()
-                return wire.Answer("interrupted", "The run did not stop by itself and was ended.")
+                return [wire.Answer("interrupted", "The run did not stop by itself and was ended.")] * len(orders)
             if time.monotonic() - self._alive_at > self._stall_timeout_s:
-                return self._stalled()
+                return [self._stalled()] * len(orders)
 
     def _next_answer(self) -> dict[str, Any] | None:
         """What it says within a moment, None where it says nothing, "died" once it can say nothing any more."""
@@ -133,12 +150,12 @@ class TrainingProcess:
         self._alive_at = time.monotonic()
         return {"kind": "died"} if answer is None else answer
 
-    def _ended(self, answer: wire.Answer) -> wire.Answer:
-        if answer.kind in ("completed", "diverged", "interrupted"):
-            return answer
-        if answer.kind == "memory":
+    def _ended(self, answers: list[wire.Answer]) -> list[wire.Answer]:
+        if all(one.kind in ("completed", "diverged", "interrupted", "apart") for one in answers):
+            return answers
+        if answers[0].kind == "memory":
             self.kill()  # a new process starts with none of this one's memory
-        return self._with_log(answer)
+        return [self._with_log(one) for one in answers]
 
     def _stalled(self) -> wire.Answer:
         self.kill()

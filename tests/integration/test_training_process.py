@@ -129,7 +129,7 @@ def order(reference: str, what: str = "nothing", **other) -> Order:
 
 def trained(process, given, should_stop=lambda: False, is_hurried=lambda: False):
     rows = []
-    answer = process.train(given, rows.extend, should_stop, is_hurried)
+    (answer,) = process.train([given], lambda run, new: rows.extend(new), should_stop, is_hurried)
     return answer, rows
 
 
@@ -214,7 +214,7 @@ def test_a_stopped_run_goes_on_in_another_process(process, reference, tmp_path):
     given = order(reference, checkpoints=str(tmp_path), checkpoint_every_s=0.0)
     whole, rows = trained(process, given)
     seen = []
-    answer = process.train(given, seen.extend, lambda: len(seen) > 3, lambda: False)
+    (answer,) = process.train([given], lambda run, new: seen.extend(new), lambda: len(seen) > 3, lambda: False)
     assert answer.kind == "interrupted"
     process.kill()
     again, rows_again = trained(process, given)
@@ -244,7 +244,8 @@ from test_training_process import order
 process = TrainingProcess(1, 60.0)
 process.start()
 print(process.pid, flush=True)
-process.train(order({reference!r}, "hang"), lambda rows: print("training", flush=True), lambda: False, lambda: False)
+given = order({reference!r}, "hang")
+process.train([given], lambda run, rows: print("training", flush=True), lambda: False, lambda: False)
 """
     paths = os.pathsep.join(one for one in sys.path if one)
     worker = subprocess.Popen(
@@ -268,15 +269,15 @@ def store(tmp_path):
 
 
 def study_of(store, reference, what, seeds=(1,)):
-    """A study of one run a seed that does `what`."""
+    """A study of one run a seed that does `what`; runs are trained one by one."""
     options = {"what": what}
     task, space = load_task(reference, options), load_space("quick").with_base_lr(0.001, 0.1)
     study = store.create_study(
         NewStudy(
             name="trouble", task=reference, task_options=options, task_fingerprint=task.fingerprint(), metric="loss",
             direction="minimize", space_name=space.name, space_version=space.version, space=space.to_dict(),
-            strategy="curve", seed=0, total_updates=40, updates_per_epoch=5, budget={}, plan={}, code_version="0",
-            optuna_study="trouble",
+            strategy="curve", seed=0, total_updates=40, updates_per_epoch=5, budget={"arrays": False}, plan={},
+            code_version="0", optuna_study="trouble",
         )
     )  # fmt: skip
     candidate = store.add_candidate(study.id, new_candidate(NamedSchedule("search", None, Schedule(0.05, Constant()))))

@@ -80,7 +80,7 @@ def test_a_full_disk_under_the_store_loses_nothing_and_the_run_ends(
         store.write_measurements(claim, [row(0)])
         with Heartbeat(store, claim, LEASE_S) as heartbeat:
             disk.fill()
-            heartbeat.record([row(update) for update in range(1, 400)])
+            heartbeat.record(0, [row(update) for update in range(1, 400)])
             deadline = time.monotonic() + 30
             while "disk is full" not in caplog.text:
                 assert time.monotonic() < deadline
@@ -93,7 +93,7 @@ def test_a_full_disk_under_the_store_loses_nothing_and_the_run_ends(
             while len(store.measurements(claim.run_id)) < 400:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-        store.finish(claim, completed(), heartbeat.take())
+        store.finish(claim, completed(), heartbeat.take(0))
         (run,) = store.runs(study_id)
         assert (run.state, run.attempt) == (RunState.COMPLETED, 1)
         assert store.measurements(claim.run_id) == [row(update) for update in range(400)]

@@ -37,7 +37,7 @@ RUN = Run(
     candidate_id=7, phase=Phase.SEARCH, round=0, seed=5, total_updates=100, id=17, study_id=3,
     state=RunState.COMPLETED, attempt=1, worker_id="w", device="cpu", claimed_at=1001.0, finished_at=1002.0,
     duration_s=1.0, updates_done=100, initial_loss=2.3, score=0.25, test_score=None, diverged_at=None, reason=None,
-    failure=None, log_tail=None, peak_memory_bytes=None, utilization=None, energy_j=None,
+    failure=None, log_tail=None, peak_memory_bytes=None, utilization=None, energy_j=None, trained_together=1,
     told=True, mirrored=False, mlflow_run_id=None,
 )  # fmt: skip
 
