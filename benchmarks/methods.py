@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import log, log10
 from typing import Any
 from unittest.mock import patch
@@ -450,6 +451,16 @@ def _from_config(space: SearchSpace, values: Params) -> Params:
     return _used(space, params)
 
 
+@dataclass(eq=False)
+class Batches(CurveSearch):
+    """Ours when runs are trained together: at least `fewest` candidates are asked for at a time."""
+
+    fewest: int = 16
+
+    def batch(self) -> int:
+        return max(self.fewest, super().batch())
+
+
 METHODS: dict[str, Callable[[Problem, SearchSpace, int], Search]] = {
     "curve": CurveSearch,
     "random": RandomSearch,
@@ -460,5 +471,7 @@ METHODS: dict[str, Callable[[Problem, SearchSpace, int], Search]] = {
     "gpsampler": GpSampler,
     "curve-no-scale": WithoutScale,
     "curve-no-priors": WithoutPriors,
+    "curve-by-16": partial(Batches, fewest=16),
+    "curve-by-32": partial(Batches, fewest=32),
 }
 PEERS = ("random", "tpe", "tpe-group", "smac", "flat-gp", "gpsampler")

@@ -25,7 +25,7 @@ from schedsearch.task.facts import TaskFacts
 from schedsearch.task.script import is_script
 from schedsearch.tracking import check_tracking_uri
 from schedsearch.workers.desk import seeds_of
-from schedsearch.workers.local import LocalWorkers, expected_posts
+from schedsearch.workers.local import LocalWorkers, expected_posts, posts
 from schedsearch.workers.rows import NamedSchedule, named_baselines, new_candidate
 from schedsearch.workers.screening import CALIBRATION, SHORTEST
 
@@ -192,6 +192,7 @@ def _new_study(
         "resolution": options.resolution,
         "screen": options.screen,
         "arrays": options.arrays,
+        "runs_at_once": _runs_at_once(options, facts),
         "optimizer": facts.optimizer,
         "batch_size": facts.batch_size or None,
         "parameters": facts.parameters,
@@ -215,6 +216,13 @@ def _new_study(
         code_version=schedsearch.__version__,
         optuna_study=name,
     )
+
+
+def _runs_at_once(options: LaunchOptions, facts: TaskFacts) -> int:
+    """How many runs are in training when every worker has as many as it likes best."""
+    devices = options.devices or facts.devices
+    workers = options.workers or len(posts(devices, None, os.cpu_count() or 1, options.per_device))
+    return workers * (facts.together.most if options.arrays else 1)
 
 
 def _portable(reference: str) -> str:

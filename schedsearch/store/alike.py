@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, func, select, update
 
+from schedsearch.errors import LeaseLost
 from schedsearch.store.engine import epoch_now
-from schedsearch.store.queue import RUNNING, WAITING
-from schedsearch.store.records import Alike, Claim, Phase
+from schedsearch.store.queue import RUNNING, WAITING, finish
+from schedsearch.store.records import Alike, Claim, MeasurementRow, Phase, RunResult
 from schedsearch.store.rows import to_candidate
 from schedsearch.store.tables import QUEUE_INDEX, candidate, run
 
@@ -61,6 +62,19 @@ def claim_more(
         )
         for row in rows
     ]
+
+
+def finish_all(
+    connection: Connection, ends: Sequence[tuple[Claim, RunResult, Sequence[MeasurementRow]]]
+) -> list[Claim]:
+    """Finish every run that is still its holder's; the claims of the others."""
+    lost = []
+    for claim, result, rows in sorted(ends, key=lambda one: one[0].run_id):  # in one order: nobody waits in a circle
+        try:
+            finish(connection, claim, result, rows)
+        except LeaseLost:
+            lost.append(claim)
+    return lost
 
 
 def _alike(claim: Claim) -> list[ColumnElement[bool]]:

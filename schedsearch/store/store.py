@@ -355,6 +355,12 @@ class Store:
         queue.check_result(result)
         self._write(lambda it: queue.finish(it, claim, result, rows))
 
+    def finish_together(self, ends: Sequence[tuple[Claim, RunResult, Sequence[MeasurementRow]]]) -> list[Claim]:
+        """`finish` for several runs in one transaction. Those whose lease was lost are given back, unchanged."""
+        for _, result, _ in ends:
+            queue.check_result(result)
+        return self._write(lambda it: alike.finish_all(it, ends))
+
     def fail(self, claim: Claim, result: RunResult, rows: Sequence[MeasurementRow], tries: int) -> None:
         """An attempt without a result, why (`result.failure`, `reason`) and what it printed last. The run waits to be
         tried again, unless it has lost `tries` attempts now: then this is its result. Raises LeaseLost."""

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -27,9 +27,8 @@ from schedsearch.store import (
     Study,
     StudyState,
 )
-from schedsearch.task.facts import Together
-from schedsearch.task.script import is_script
 from schedsearch.training.wire import Answer, Order
+from schedsearch.workers.company import Company
 from schedsearch.workers.heartbeat import Heartbeat
 from schedsearch.workers.process import TrainingProcess
 from schedsearch.workers.safety import Safety
@@ -44,7 +43,6 @@ LEASE_S = 30.0
 SHORTEST_WAIT_S = 0.02
 WAIT_GROWTH = 1.25
 LONGEST_WAIT_S = 1.0
-FEWEST_TOGETHER = 4  # no fewer are ever quicker together
 RESULTS = {"completed": RunState.COMPLETED, "diverged": RunState.DIVERGED}
 TRIES = {
     Failure.ERROR: 1,  # the same code on the same seed raises again
@@ -106,7 +104,7 @@ class Worker:
         self._planners: dict[int, Planner] = {}
         self._studies: dict[int, Study] = {}
         self._training = training or TrainingProcess(options.threads, options.safety.stall_timeout_s)
-        self._sizes: dict[tuple[int, int], Together] = {}
+        self._company = Company(store, self._training, options.device, options.lease_s, options.peers)
         self._busy_at = 0.0
 
     def stop_on_signals(self) -> None:
@@ -202,20 +200,24 @@ class Worker:
         with Heartbeat(self._store, first, self._options.lease_s) as heartbeat:
             claims, answers = self._answers(first, heartbeat)
         spent_s = time.monotonic() - started
-        if len(claims) > 1 and any(one.kind not in RESULTS for one in answers):
+        if len(claims) == 1:
+            with self._unless_lost(first):
+                self._conclude(first, answers[0], heartbeat.take(0), spent_s)
+        elif any(one.kind not in RESULTS for one in answers):
             self._take_apart(claims, answers[0])
-            return
-        for run, (claim, answer) in enumerate(zip(claims, answers, strict=True)):
-            with self._unless_lost(claim):
-                self._conclude(claim, answer, heartbeat.take(run), spent_s)
+        else:
+            self._conclude_together(claims, answers, heartbeat)
 
     @contextmanager
     def _unless_lost(self, claim: Claim) -> Iterator[None]:
         try:
             yield
         except LeaseLost:
-            sentence = "run %s: the lease was lost; somebody else trains it now"
-            logger.warning(sentence, claim.run_id, extra=self._about(claim))
+            self._log_lost(claim)
+
+    def _log_lost(self, claim: Claim) -> None:
+        sentence = "run %s: the lease was lost; somebody else trains it now"
+        logger.warning(sentence, claim.run_id, extra=self._about(claim))
 
     def _answers(self, first: Claim, heartbeat: Heartbeat) -> tuple[list[Claim], list[Answer]]:
         """The runs that were trained, and how each ended; a run that found no memory the last time, alone on the
@@ -228,8 +230,9 @@ class Worker:
         with turn(self._options.device, alone=alone, should_stop=should_stop) as is_ours:
             if not is_ours:
                 return [first], [Answer("interrupted", "The run waited for its device when it was asked to stop.")]
-            claims = [first, *self._company(first, should_stop)]
-            heartbeat.add(claims[1:])
+            others = self._company.of(first, self._study(first.study_id), self._order(first), should_stop)
+            heartbeat.add(others)
+            claims = [first, *others]
             answers = self._training.train(
                 [self._order(one) for one in claims],
                 lambda run, rows: heartbeat.record(run, [MeasurementRow(**one) for one in rows]),
@@ -238,39 +241,21 @@ class Worker:
             )
             return claims, answers
 
-    def _company(self, first: Claim, should_stop: Callable[[], bool]) -> list[Claim]:
-        """Further runs, this worker's fair share of those that wait, where they are quicker together than one by
-        one. A run that was tried before is tried alone."""
-        study = self._study(first.study_id)
-        if first.attempt > 1 or is_script(study.task) or not study.budget.get("arrays", True):
-            return []
-        alike = self._store.alike(first)
-        shares = [alike.share(waiting, self._options.peers) for waiting in (alike.of_its_seed, alike.of_all_seeds)]
-        if max(shares) < FEWEST_TOGETHER:
-            return []
-        found = self._together(first, should_stop)
-        one_seed, several = (found.of(share, mixed=mixed) for share, mixed in zip(shares, (False, True), strict=True))
-        most, mixed = max(one_seed, several), several > one_seed
-        if most == 1:
-            return []
-        lease_s, device = self._options.lease_s, self._options.device
-        return self._store.claim_more(first, most - 1, lease_s=lease_s, device=device, mixed=mixed)
-
-    def _together(self, claim: Claim, should_stop: Callable[[], bool]) -> Together:
-        """Measured at the first chance, on this worker's device."""
-        key = claim.study_id, claim.total_updates
-        if key not in self._sizes:
-            self._sizes[key] = Together(**self._training.size(self._order(claim), should_stop))
-            if self._sizes[key].most > 1:
-                about = {**self._about(claim), "most": self._sizes[key].most, "gain": self._sizes[key].gain}
-                sentence = "study %s: up to %d runs are trained together, %.1f times as many an hour"
-                logger.info(sentence, about["study"], about["most"], about["gain"], extra=about)
-        return self._sizes[key]
+    def _conclude_together(self, claims: Sequence[Claim], answers: Sequence[Answer], heartbeat: Heartbeat) -> None:
+        """Hand the results of runs that were trained together to the store."""
+        results = [_result(answer) for answer in answers]
+        rows = [heartbeat.take(run) for run in range(len(claims))]
+        lost = self._store.finish_together(list(zip(claims, results, rows, strict=True)))
+        for claim, result in zip(claims, results, strict=True):
+            if claim in lost:
+                self._log_lost(claim)
+            else:
+                self._log_end(claim, result, result.duration_s or 0.0)
 
     def _take_apart(self, claims: Sequence[Claim], answer: Answer) -> None:
         """Give back runs whose training together did not end in results: each is tried again by itself."""
         if answer.kind == "apart":
-            self._sizes[claims[0].study_id, claims[0].total_updates] = Together(reason=answer.reason)
+            self._company.is_impossible(claims[0])
         for claim in claims:
             with self._unless_lost(claim):
                 self._store.release(claim)
@@ -304,7 +289,7 @@ class Worker:
             if answer.kind == "refused":
                 raise InvalidTask(str(answer.reason))
         elif answer.kind in RESULTS:
-            result = RunResult(RESULTS[answer.kind], reason=answer.reason, **answer.values)
+            result = _result(answer)
             self._store.finish(claim, result, rows)
             self._log_end(claim, result, spent_s)
         else:
@@ -315,3 +300,7 @@ class Worker:
                 RunState.FAILED, reason=answer.reason, failure=failure, log_tail=answer.log, duration_s=spent_s
             )
             self._store.fail(claim, failed, rows, TRIES[failure])
+
+
+def _result(answer: Answer) -> RunResult:
+    return RunResult(RESULTS[answer.kind], reason=answer.reason, **answer.values)

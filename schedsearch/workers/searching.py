@@ -14,6 +14,9 @@ from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, named
 STARTUP_BATCH = 8
 FREEFORM_BATCH = 2
 RUNS_PER_BATCHED_ASK = 8
+FEWEST_ROUNDS = 6
+"""Of asking and learning: so that workers that train runs together have enough of them, and no fewer candidates are
+found for it (`curve-by-16` and `curve-by-32` in benchmarks/results/search.md)."""
 TIMING_MARGIN = 1.1
 
 
@@ -107,7 +110,8 @@ def _ask(desk: Desk) -> int:
     if left <= 0 or screening.is_open(desk):
         return 0
     finished = sum(run.state.is_finished for run in desk.runs)
-    size = max(1, finished // RUNS_PER_BATCHED_ASK) if trials else STARTUP_BATCH
+    abreast = min(desk.study.budget.get("runs_at_once", 1), (desk.plan.trials or 0) // FEWEST_ROUNDS)
+    size = max(1, abreast, finished // RUNS_PER_BATCHED_ASK if trials else STARTUP_BATCH)
     count, phases = screening.batch(desk, size, left)
     if count <= 0:
         return 0
