@@ -28,6 +28,7 @@ from schedsearch.store import (
 )
 from schedsearch.training.wire import Answer, Order
 from schedsearch.workers.heartbeat import Heartbeat
+from schedsearch.workers.passed import LOOKS_AGAIN_AFTER_S, PassedOver
 from schedsearch.workers.process import TrainingProcess
 from schedsearch.workers.safety import Safety
 from schedsearch.workers.turns import turn
@@ -59,6 +60,7 @@ class WorkerOptions:
     threads: torch threads of this worker (cores divided by workers); None leaves torch's own choice.
     plans_after_s: how long it has had nothing to train before it plans itself; longer where a planner is at work.
     safety: checkpoints, and when a run is taken to hang. memory_share: of an accelerator's memory, that runs may take.
+    looks_again_after_s: how long one that serves every study passes over those whose task it does not have.
     """
 
     study: str | None
@@ -68,6 +70,7 @@ class WorkerOptions:
     plans_after_s: float = 0.0
     safety: Safety = field(default_factory=Safety)
     memory_share: float = 1.0
+    looks_again_after_s: float = LOOKS_AGAIN_AFTER_S
 
 
 def new_worker_id() -> str:
@@ -100,6 +103,7 @@ class Worker:
         self._planners: dict[int, Planner] = {}
         self._studies: dict[int, Study] = {}
         self._training = training or TrainingProcess(options.threads, options.safety.stall_timeout_s)
+        self._passed = PassedOver(options.looks_again_after_s)
         self._busy_at = 0.0
 
     def stop_on_signals(self) -> None:
@@ -173,8 +177,15 @@ class Worker:
 
     def _claim(self) -> Claim | None:
         study_id = None if self._options.study is None else self._store.study(self._options.study).id
+        if self._passed.is_due:
+            self._training.kill()  # it would remember what it found of their tasks
+            self._passed.clear()
         return self._store.claim(
-            self._id, study_id=study_id, lease_s=self._options.lease_s, device=self._options.device
+            self._id,
+            study_id=study_id,
+            lease_s=self._options.lease_s,
+            device=self._options.device,
+            without=self._passed.studies,
         )
 
     def _planner(self, study: Study) -> Planner:
@@ -239,7 +250,7 @@ class Worker:
             self._store.release(claim)
             logger.info("run %s: given back", claim.run_id, extra=self._about(claim))
             if answer.kind == "refused":
-                raise InvalidTask(str(answer.reason))
+                self._pass_over(claim, str(answer.reason))
         elif answer.kind in RESULTS:
             result = RunResult(RESULTS[answer.kind], reason=answer.reason, **answer.values)
             self._store.finish(claim, result, rows)
@@ -252,3 +263,13 @@ class Worker:
                 RunState.FAILED, reason=answer.reason, failure=failure, log_tail=answer.log, duration_s=spent_s
             )
             self._store.fail(claim, failed, rows, TRIES[failure])
+
+    def _pass_over(self, claim: Claim, reason: str) -> None:
+        """Serve the other studies, and look at this one again after a while. Raises InvalidTask where it is the only
+        one to serve."""
+        if self._options.study is not None:
+            raise InvalidTask(reason)
+        if self._passed.add(claim.study_id, reason):
+            study = self._study(claim.study_id).name
+            sentence = "study %s: passed over, and looked at again every %g s: %s"
+            logger.warning(sentence, study, self._options.looks_again_after_s, reason, extra=self._about(claim))
