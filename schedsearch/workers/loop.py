@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from schedsearch.errors import InvalidTask, LeaseLost
+from schedsearch.errors import InvalidTask, LeaseLost, StoreFull
 from schedsearch.store import (
     Claim,
     Failure,
@@ -27,6 +28,7 @@ from schedsearch.store import (
     StudyState,
 )
 from schedsearch.training.wire import Answer, Order
+from schedsearch.workers.full_disk import once_there_is_space
 from schedsearch.workers.heartbeat import Heartbeat
 from schedsearch.workers.passed import LOOKS_AGAIN_AFTER_S, PassedOver
 from schedsearch.workers.process import TrainingProcess
@@ -143,7 +145,7 @@ class Worker:
         return [study for study in studies if study.state is StudyState.RUNNING]
 
     def _serve_once(self) -> bool:
-        claim = self._claim()
+        claim = once_there_is_space(self._claim, self._stopping)
         if claim is not None:
             self._train(claim)
             self._busy_at = time.monotonic()
@@ -154,7 +156,7 @@ class Worker:
 
     def _plan(self, study: Study) -> bool:
         try:
-            return self._planner(study).step()
+            return once_there_is_space(self._planner(study).step, self._stopping)
         except LeaseLost:
             sentence = "study %s: the planner's lease was lost; somebody else plans it now"
             logger.warning(sentence, study.name, extra={"study": study.name, "worker": self._id})
@@ -205,7 +207,7 @@ class Worker:
         try:
             with Heartbeat(self._store, claim, self._options.lease_s) as heartbeat:
                 answer = self._answer(claim, heartbeat)
-            self._conclude(claim, answer, heartbeat.take(), time.monotonic() - started)
+            self._hand_in(claim, answer, heartbeat.take(), time.monotonic() - started)
         except LeaseLost:
             sentence = "run %s: the lease was lost; somebody else trains it now"
             logger.warning(sentence, claim.run_id, extra=self._about(claim))
@@ -243,6 +245,15 @@ class Worker:
             checkpoint_every_s=safety.checkpoint_every_s,
             memory_share=1.0 if claim.last_failure is Failure.MEMORY else self._options.memory_share,
         )
+
+    def _hand_in(self, claim: Claim, answer: Answer, rows: Sequence[MeasurementRow], spent_s: float) -> None:
+        """Conclude the run; while the store's disk is full, hold it as far as that can be written, and try again."""
+        conclude = partial(self._conclude, claim, answer, rows, spent_s)
+        try:
+            conclude()
+        except StoreFull:
+            with Heartbeat(self._store, claim, self._options.lease_s):
+                once_there_is_space(conclude, self._stopping)
 
     def _conclude(self, claim: Claim, answer: Answer, rows: Sequence[MeasurementRow], spent_s: float) -> None:
         """Hand the run's end to the store: its result, a lost attempt, or the run itself."""
