@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 30.0
 SHORTEST_WAIT_S = 0.02
 WAIT_GROWTH = 1.25
 LONGEST_WAIT_S = 1.0
@@ -68,11 +67,15 @@ class WorkerOptions:
     study: str | None
     device: str = "cpu"
     threads: int | None = None
-    lease_s: float = LEASE_S
     plans_after_s: float = 0.0
     safety: Safety = field(default_factory=Safety)
     memory_share: float = 1.0
     looks_again_after_s: float = LOOKS_AGAIN_AFTER_S
+
+    @property
+    def lease_s(self) -> float:
+        """How long a run is held without a word."""
+        return self.safety.lease_s
 
 
 def new_worker_id() -> str:

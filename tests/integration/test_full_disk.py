@@ -17,8 +17,7 @@ from schedsearch.search.plan import Budget
 from schedsearch.store import RunState, Store, StudyState
 from schedsearch.workers.full_disk import once_there_is_space
 from schedsearch.workers.loop import Worker, WorkerOptions
-
-LEASE_S = 3.0
+from schedsearch.workers.safety import Safety
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def store(disk: Disk) -> Iterator[Store]:
 
 @contextmanager
 def working(store: Store) -> Iterator[threading.Thread]:
-    worker = Worker(store, WorkerOptions(None, threads=1, lease_s=LEASE_S, plans_after_s=600.0))
+    worker = Worker(store, WorkerOptions(None, threads=1, plans_after_s=600.0, safety=Safety(lease_s=3.0)))
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
