@@ -43,6 +43,10 @@ class StoreError(SchedsearchError):
     """The results store could not be reached, read or written."""
 
 
+class StoreFull(StoreError):
+    """The disk under the results store is full; nothing was written."""
+
+
 class SchemaMismatch(StoreError):
     """The store's schema is older or newer than this code; the message names the command to run."""
 

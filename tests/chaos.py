@@ -24,6 +24,7 @@ from store_databases import query
 
 from schedsearch.schedule import Schedule
 from schedsearch.store import RunState, Store
+from schedsearch.workers.safety import LEASE_S
 
 UPDATES = 40
 TASK = f'''
@@ -75,8 +76,8 @@ class Troubles:
 class Fleet:
     """A study under way: `workers` processes of `schedsearch worker`, started again when they end, and a mirror."""
 
-    def __init__(self, folder: Path, storage: str, mlflow: str, workers: int) -> None:
-        self.folder, self.storage, self.mlflow = folder, storage, mlflow
+    def __init__(self, folder: Path, storage: str, mlflow: str, workers: int, lease_s: float) -> None:
+        self.folder, self.storage, self.mlflow, self.lease_s = folder, storage, mlflow, lease_s
         self._workers: list[subprocess.Popen[bytes] | None] = [None] * workers
         self._mirror: subprocess.Popen[bytes] | None = None
         self.name = "chaos"
@@ -99,7 +100,8 @@ class Fleet:
                 raise TimeoutError(f"not finished after {deadline_s:g} s:\n{self.log_tail()}")
             for index, process in enumerate(self._workers):
                 if process is None or process.poll() is not None:
-                    self._workers[index] = self._start("worker", f"worker-{index}.log", "--checkpoint-every", "0.05")
+                    times = ("--checkpoint-every", "0.05", "--lease", str(self.lease_s))
+                    self._workers[index] = self._start("worker", f"worker-{index}.log", *times)
             if self._mirror is None or self._mirror.poll() is not None:
                 self._mirror = self._start("sync", "mirror.log", "--follow", "--mlflow", self.mlflow)
             time.sleep(0.1)
@@ -142,7 +144,7 @@ class Chaos:
     seed: int
     every_s: float = 3.0
     restarts: int = 2
-    freeze_s: float = 35.0  # longer than a lease
+    freeze_s: float = LEASE_S + 5
     done: Troubles = field(default_factory=Troubles)
 
     def __post_init__(self) -> None:
@@ -298,7 +300,15 @@ def planned_runs(fleet: Fleet) -> tuple[int, int]:
 
 
 def whole_study(
-    folder: Path, *, workers: int, trials: int, seed: int | None, every_s: float, deadline_s: float, mlflow_uri: str
+    folder: Path,
+    *,
+    workers: int,
+    trials: int,
+    seed: int | None,
+    every_s: float,
+    deadline_s: float,
+    mlflow_uri: str,
+    lease_s: float = LEASE_S,
 ) -> tuple[float, int, Troubles, list[str]]:
     """One study on a PostgreSQL cluster of its own; without a seed it is left in peace.
 
@@ -307,8 +317,8 @@ def whole_study(
     host, _, port = mlflow_uri.removeprefix("http://").partition(":")
     line = Proxy(host, int(port))
     with PostgresServer() as database:
-        study = Fleet(folder, database.url, f"http://127.0.0.1:{line.port}", workers)
-        chaos = None if seed is None else Chaos(study, database, line, seed, every_s)
+        study = Fleet(folder, database.url, f"http://127.0.0.1:{line.port}", workers, lease_s)
+        chaos = None if seed is None else Chaos(study, database, line, seed, every_s, freeze_s=lease_s + 5)
         try:
             study.launch("--trials", str(trials), "--confirm-seeds", "3")
             if chaos is not None:

@@ -10,17 +10,16 @@ SCHEDSEARCH = Path(sys.executable).with_name("schedsearch")
 QUIET = {key: value for key, value in os.environ.items() if not key.startswith(("SCHEDSEARCH_", "MLFLOW_"))}
 SMALL = ("--task", "digits", "--space", "quick", "--total-updates", "40", "--noise-seeds", "2", "--confirm-seeds", "2")
 
-TWO_DECAYS = """
-name: two
-title: two decays
-description: Two decays, so that a study is short.
+ONE_WORKER = ("--workers", "1")  # each more imports torch twice, which costs more than the runs of a small study
+ONE_DECAY = """
+name: one
+title: one decay
+description: One decay, so that a study is short.
 warmup:
   kinds: [none]
 decay:
   linear:
     final_factor: {low: 0.001, high: 0.2}
-  wsd:
-    cooldown: {low: 0.1, high: 0.8}
 restarts:
   choices: [single]
 baselines:

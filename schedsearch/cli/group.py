@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from schedsearch import __version__
-from schedsearch.workers.safety import CHECKPOINT_EVERY_S, STALL_TIMEOUT_S
+from schedsearch.workers.safety import CHECKPOINT_EVERY_S, LEASE_S, STALL_TIMEOUT_S
 
 CONTEXT = {
     "help_option_names": ["-h", "--help"],
@@ -45,7 +45,7 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def safety_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What guards runs: when one is taken to hang, and where and how often its state is kept."""
+    """What guards runs: when one, or its worker, is taken to hang, and where and how often its state is kept."""
     given = [
         click.option(
             "--stall-timeout",
@@ -68,6 +68,14 @@ def safety_options(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             metavar="SECONDS",
             help="Seconds of training between two checkpoints of a run.",
+        ),
+        click.option(
+            "--lease",
+            type=float,
+            default=LEASE_S,
+            show_default=True,
+            metavar="SECONDS",
+            help="A run whose worker has been silent for so long is given to another.",
         ),
     ]
     for option in reversed(given):

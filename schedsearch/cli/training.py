@@ -166,7 +166,7 @@ PAIRS = {"task_options": "task-option", "launcher_options": "launcher-option"}
 OF_THIS_MACHINE = (
     "resume", "storage", "mlflow", "output_dir", "workers", "devices", "per_device", "as_json",
     "launcher", "launcher_options",
-    "stall_timeout", "checkpoints", "checkpoint_every",
+    "stall_timeout", "checkpoints", "checkpoint_every", "lease",
 )  # fmt: skip
 
 
@@ -246,6 +246,7 @@ def worker(
     stall_timeout: float,
     checkpoints: str | None,
     checkpoint_every: float,
+    lease: float,
 ) -> None:
     """Train runs of one study (or of every running study) from this machine until stopped.
 
@@ -255,5 +256,5 @@ def worker(
     from schedsearch.commands.options import parse_devices
     from schedsearch.workers.safety import Safety, checkpoint_place
 
-    safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every)
+    safety = Safety(stall_timeout, checkpoint_place(checkpoints, storage), checkpoint_every, lease)
     run(storage, study, parse_devices(devices), per_device, threads, safety, log, allow_task)

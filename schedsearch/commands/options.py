@@ -25,7 +25,14 @@ from schedsearch.space import read_yaml, sentences
 from schedsearch.space.values import Number, Whole
 from schedsearch.task.script import function_script, is_script, read_script
 from schedsearch.workers.launchers import Engine
-from schedsearch.workers.safety import CHECKPOINT_EVERY_S, STALL_TIMEOUT_S, Safety, checkpoint_place
+from schedsearch.workers.safety import (
+    CHECKPOINT_EVERY_S,
+    LEASE_S,
+    LEAST_LEASE_S,
+    STALL_TIMEOUT_S,
+    Safety,
+    checkpoint_place,
+)
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 DEFAULT_STORAGE = "sqlite:///schedsearch.db"
@@ -55,7 +62,7 @@ class LaunchOptions(BaseModel):
     resolution: the smallest difference to tell apart, in the score's units; it decides the seeds of the confirmation.
     screen: by how much the horizon is shortened for runs that decide what is trained in full.
     arrays: whether runs may be trained together as one batched model, where that is quicker.
-    stall_timeout, checkpoint_every: seconds. checkpoints: a folder, an fsspec URL or "none"; None: beside the store.
+    stall_timeout, checkpoint_every, lease: s. checkpoints: a folder, an fsspec URL or "none"; None: beside the store.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -91,6 +98,7 @@ class LaunchOptions(BaseModel):
     stall_timeout: Annotated[Number, Field(gt=0)] = STALL_TIMEOUT_S
     checkpoints: str | None = None
     checkpoint_every: Annotated[Number, Field(gt=0)] = CHECKPOINT_EVERY_S
+    lease: Annotated[Number, Field(ge=LEAST_LEASE_S)] = LEASE_S
     resume: str | None = None
 
     @model_validator(mode="after")
@@ -159,7 +167,8 @@ class LaunchOptions(BaseModel):
     @property
     def safety(self) -> Safety:
         """What guards the runs."""
-        return Safety(self.stall_timeout, checkpoint_place(self.checkpoints, self.storage), self.checkpoint_every)
+        place = checkpoint_place(self.checkpoints, self.storage)
+        return Safety(self.stall_timeout, place, self.checkpoint_every, self.lease)
 
     @property
     def script_options(self) -> dict[str, str]:

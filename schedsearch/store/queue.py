@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, case, delete, func, select, update
@@ -44,10 +44,17 @@ def reap(connection: Connection, study_id: int | None) -> int:
     return int(found.rowcount)
 
 
-def claim(connection: Connection, worker_id: str, study_id: int | None, lease_s: float, device: str) -> Claim | None:
+def claim(
+    connection: Connection,
+    worker_id: str,
+    study_id: int | None,
+    lease_s: float,
+    device: str,
+    without: Collection[int] = (),
+) -> Claim | None:
     """Take the oldest waiting run of a running study, with its lease, in this one transaction."""
     reap(connection, study_id)
-    run_id = _lock_next_waiting(connection, study_id)
+    run_id = _lock_next_waiting(connection, study_id, without)
     if run_id is None:
         return None
     connection.execute(
@@ -84,8 +91,8 @@ def claim(connection: Connection, worker_id: str, study_id: int | None, lease_s:
     )
 
 
-def _lock_next_waiting(connection: Connection, study_id: int | None) -> int | None:
-    """The oldest waiting run that nobody else is about to take.
+def _lock_next_waiting(connection: Connection, study_id: int | None, without: Collection[int]) -> int | None:
+    """The oldest waiting run that nobody else is about to take, of none of the studies `without`.
 
     Studies are asked one by one, through an index that is in the order of the runs: InnoDB locks whatever it reads, so
     that a join with the studies, or a sort, would lock the whole queue and show an empty one to the other workers.
@@ -100,6 +107,8 @@ def _lock_next_waiting(connection: Connection, study_id: int | None) -> int | No
     )
     if study_id is not None:
         having = having.where(run.c.study_id == study_id)
+    if without:
+        having = having.where(run.c.study_id.not_in(without))
     for one in connection.scalars(having).all():
         run_id = connection.scalar(
             select(run.c.id)

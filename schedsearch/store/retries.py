@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from schedsearch.errors import StoreError
+from schedsearch.errors import StoreError, StoreFull
 from schedsearch.store.engine import make_engine, parse_url, passwords_of, require_skip_locked, without_password
 
 RETRY_FOR_S = 180.0
@@ -24,13 +24,15 @@ SQLSTATES = ("53300", "55P03", "57P01", "57P02", "57P03", "25P03")
 # ... and the numbers of MySQL and MariaDB.
 NUMBERS = (1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013)
 SQLITE_WORDS = ("database is locked", "database table is locked", "database schema is locked")
+FULL_SQLSTATE, FULL_NUMBERS, FULL_SQLITE_WORDS = "53100", (1021, 1114), "database or disk is full"
 
 T = TypeVar("T")
 
 
 def retrying(action: Callable[[], T], url: URL, for_s: float = RETRY_FOR_S) -> T:
     """What `action` returns; it is one whole transaction that may be repeated. A transient error is retried with
-    growing waits for `for_s` seconds in all. Raises StoreError with one sentence instead of SQLAlchemy's errors."""
+    growing waits for `for_s` seconds in all. Raises StoreError with one sentence instead of SQLAlchemy's errors:
+    StoreFull at once where the disk is full, which takes a person to mend."""
     deadline = time.monotonic() + for_s
     wait_s = FIRST_WAIT_S
     while True:
@@ -38,7 +40,7 @@ def retrying(action: Callable[[], T], url: URL, for_s: float = RETRY_FOR_S) -> T
             return action()
         except SQLAlchemyError as error:
             if not is_transient(error) or time.monotonic() + wait_s > deadline:
-                raise StoreError(sentence(error, url)) from error
+                raise (StoreFull if is_full(error) else StoreError)(sentence(error, url)) from error
         time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the workers, guards nothing
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
@@ -69,6 +71,16 @@ def is_transient(error: SQLAlchemyError) -> bool:
     if not isinstance(error, DBAPIError) or error.orig is None:
         return False
     return error.connection_invalidated or _passes(error.orig)
+
+
+def is_full(error: SQLAlchemyError) -> bool:
+    """Whether the disk under the database has no space left."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if cause is None:
+        return False
+    number = cause.args[0] if cause.args else None
+    by_code = getattr(cause, "sqlstate", None) == FULL_SQLSTATE or number in FULL_NUMBERS
+    return by_code or str(cause).startswith(FULL_SQLITE_WORDS)
 
 
 def _passes(error: BaseException) -> bool:

@@ -325,12 +325,20 @@ class Store:
 
     # ---- the queue
 
-    def claim(self, worker_id: str, *, lease_s: float, device: str, study_id: int | None = None) -> Claim | None:
+    def claim(
+        self,
+        worker_id: str,
+        *,
+        lease_s: float,
+        device: str,
+        study_id: int | None = None,
+        without: Collection[int] = (),
+    ) -> Claim | None:
         """The oldest waiting run (of this study, if named; of a RUNNING one in any case), now held by this worker.
 
-        None when nothing waits. Runs whose lease has expired are put back first.
+        None when nothing waits, but for runs of the studies `without`. Runs whose lease has expired are put back first.
         """
-        return self._write(lambda it: queue.claim(it, worker_id, study_id, lease_s, device))
+        return self._write(lambda it: queue.claim(it, worker_id, study_id, lease_s, device, without))
 
     def alike(self, claim: Claim) -> Alike:
         """The waiting runs that could be trained together with the one in hand, and who else is at work."""

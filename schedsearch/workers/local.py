@@ -193,9 +193,10 @@ class LocalWorkers:
         command = [sys.executable, "-m", "schedsearch.workers", "--log", self._log]
         command += arguments
         threads = {}
-        if child.post.threads is not None:
-            command += ["--threads", str(child.post.threads)]
-            threads = {"OMP_NUM_THREADS": str(child.post.threads)}
+        count = _threads(child.post)
+        if count is not None:
+            command += ["--threads", str(count)]
+            threads = {"OMP_NUM_THREADS": str(count)}
         environment = {**os.environ, "SCHEDSEARCH_STORAGE": self._storage, **self._safety.in_environment(), **threads}
         with child.log.open("ab") as log:
             child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -232,6 +233,14 @@ class LocalWorkers:
     @property
     def _everyone(self) -> list[_Child]:
         return [*self._children, self._planner]
+
+
+def _threads(post: Post) -> int | None:
+    """Those of the post; fewer where whoever started us asks for fewer by OMP_NUM_THREADS."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if post.threads is None or not asked.isdecimal() or int(asked) == 0:
+        return post.threads
+    return min(post.threads, int(asked))
 
 
 def _dismiss(child: _Child) -> None:

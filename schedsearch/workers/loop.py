@@ -9,13 +9,14 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from schedsearch.errors import InvalidTask, LeaseLost
+from schedsearch.errors import InvalidTask, LeaseLost, StoreFull
 from schedsearch.store import (
     Claim,
     Failure,
@@ -29,7 +30,9 @@ from schedsearch.store import (
 )
 from schedsearch.training.wire import Answer, Order
 from schedsearch.workers.company import Company
+from schedsearch.workers.full_disk import once_there_is_space
 from schedsearch.workers.heartbeat import Heartbeat
+from schedsearch.workers.passed import LOOKS_AGAIN_AFTER_S, PassedOver
 from schedsearch.workers.process import TrainingProcess
 from schedsearch.workers.safety import Safety
 from schedsearch.workers.turns import turn
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 30.0
 SHORTEST_WAIT_S = 0.02
 WAIT_GROWTH = 1.25
 LONGEST_WAIT_S = 1.0
@@ -62,16 +64,22 @@ class WorkerOptions:
     plans_after_s: how long it has had nothing to train before it plans itself; longer where a planner is at work.
     safety: checkpoints, and when a run is taken to hang. memory_share: of an accelerator's memory, that runs may take.
     peers: how many workers were started with this one, itself included.
+    looks_again_after_s: how long one that serves every study passes over those whose task it does not have.
     """
 
     study: str | None
     device: str = "cpu"
     threads: int | None = None
-    lease_s: float = LEASE_S
     plans_after_s: float = 0.0
     safety: Safety = field(default_factory=Safety)
     memory_share: float = 1.0
     peers: int = 1
+    looks_again_after_s: float = LOOKS_AGAIN_AFTER_S
+
+    @property
+    def lease_s(self) -> float:
+        """How long a run is held without a word."""
+        return self.safety.lease_s
 
 
 def new_worker_id() -> str:
@@ -105,6 +113,7 @@ class Worker:
         self._studies: dict[int, Study] = {}
         self._training = training or TrainingProcess(options.threads, options.safety.stall_timeout_s)
         self._company = Company(store, self._training, options.device, options.lease_s, options.peers)
+        self._passed = PassedOver(options.looks_again_after_s)
         self._busy_at = 0.0
 
     def stop_on_signals(self) -> None:
@@ -144,7 +153,7 @@ class Worker:
         return [study for study in studies if study.state is StudyState.RUNNING]
 
     def _serve_once(self) -> bool:
-        claim = self._claim()
+        claim = once_there_is_space(self._claim, self._stopping)
         if claim is not None:
             self._train(claim)
             self._busy_at = time.monotonic()
@@ -155,7 +164,7 @@ class Worker:
 
     def _plan(self, study: Study) -> bool:
         try:
-            return self._planner(study).step()
+            return once_there_is_space(self._planner(study).step, self._stopping)
         except LeaseLost:
             sentence = "study %s: the planner's lease was lost; somebody else plans it now"
             logger.warning(sentence, study.name, extra={"study": study.name, "worker": self._id})
@@ -178,8 +187,15 @@ class Worker:
 
     def _claim(self) -> Claim | None:
         study_id = None if self._options.study is None else self._store.study(self._options.study).id
+        if self._passed.is_due:
+            self._training.kill()  # it would remember what it found of their tasks
+            self._passed.clear()
         return self._store.claim(
-            self._id, study_id=study_id, lease_s=self._options.lease_s, device=self._options.device
+            self._id,
+            study_id=study_id,
+            lease_s=self._options.lease_s,
+            device=self._options.device,
+            without=self._passed.studies,
         )
 
     def _planner(self, study: Study) -> Planner:
@@ -199,14 +215,8 @@ class Worker:
         started = time.monotonic()
         with Heartbeat(self._store, first, self._options.lease_s) as heartbeat:
             claims, answers = self._answers(first, heartbeat)
-        spent_s = time.monotonic() - started
-        if len(claims) == 1:
-            with self._unless_lost(first):
-                self._conclude(first, answers[0], heartbeat.take(0), spent_s)
-        elif any(one.kind not in RESULTS for one in answers):
-            self._take_apart(claims, answers[0])
-        else:
-            self._conclude_together(claims, answers, heartbeat)
+        rows = [heartbeat.take(run) for run in range(len(claims))]
+        self._hand_in(claims, partial(self._conclude_all, claims, answers, rows, time.monotonic() - started))
 
     @contextmanager
     def _unless_lost(self, claim: Claim) -> Iterator[None]:
@@ -241,10 +251,10 @@ class Worker:
             )
             return claims, answers
 
-    def _conclude_together(self, claims: Sequence[Claim], answers: Sequence[Answer], heartbeat: Heartbeat) -> None:
-        """Hand the results of runs that were trained together to the store."""
+    def _conclude_together(
+        self, claims: Sequence[Claim], answers: Sequence[Answer], rows: Sequence[Sequence[MeasurementRow]]
+    ) -> None:
         results = [_result(answer) for answer in answers]
-        rows = [heartbeat.take(run) for run in range(len(claims))]
         lost = self._store.finish_together(list(zip(claims, results, rows, strict=True)))
         for claim, result in zip(claims, results, strict=True):
             if claim in lost:
@@ -262,7 +272,7 @@ class Worker:
         about = {**self._about(claims[0]), "runs": len(claims), "state": answer.kind}
         logger.warning("%d runs trained together are given back: %s", len(claims), answer.reason, extra=about)
         if answer.kind == "refused":
-            raise InvalidTask(str(answer.reason))
+            self._pass_over(claims[0], str(answer.reason))
 
     def _order(self, claim: Claim) -> Order:
         study, safety = self._study(claim.study_id), self._options.safety
@@ -281,13 +291,38 @@ class Worker:
             memory_share=1.0 if claim.last_failure is Failure.MEMORY else self._options.memory_share,
         )
 
+    def _hand_in(self, claims: Sequence[Claim], conclude: Callable[[], None]) -> None:
+        """Conclude the runs; while the store's disk is full, hold them as far as that can be written, and try again."""
+        try:
+            conclude()
+        except StoreFull:
+            with Heartbeat(self._store, claims[0], self._options.lease_s) as heartbeat:
+                heartbeat.add(claims[1:])
+                once_there_is_space(conclude, self._stopping)
+
+    def _conclude_all(
+        self,
+        claims: Sequence[Claim],
+        answers: Sequence[Answer],
+        rows: Sequence[Sequence[MeasurementRow]],
+        spent_s: float,
+    ) -> None:
+        """Hand the end of a run, or of runs that were trained together, to the store."""
+        if len(claims) == 1:
+            with self._unless_lost(claims[0]):
+                self._conclude(claims[0], answers[0], rows[0], spent_s)
+        elif any(one.kind not in RESULTS for one in answers):
+            self._take_apart(claims, answers[0])
+        else:
+            self._conclude_together(claims, answers, rows)
+
     def _conclude(self, claim: Claim, answer: Answer, rows: Sequence[MeasurementRow], spent_s: float) -> None:
         """Hand the run's end to the store: its result, a lost attempt, or the run itself."""
         if answer.kind in ("interrupted", "refused"):
             self._store.release(claim)
             logger.info("run %s: given back", claim.run_id, extra=self._about(claim))
             if answer.kind == "refused":
-                raise InvalidTask(str(answer.reason))
+                self._pass_over(claim, str(answer.reason))
         elif answer.kind in RESULTS:
             result = _result(answer)
             self._store.finish(claim, result, rows)
@@ -301,6 +336,15 @@ class Worker:
             )
             self._store.fail(claim, failed, rows, TRIES[failure])
 
+    def _pass_over(self, claim: Claim, reason: str) -> None:
+        """Serve the other studies, and look at this one again after a while. Raises InvalidTask where it is the only
+        one to serve."""
+        if self._options.study is not None:
+            raise InvalidTask(reason)
+        if self._passed.add(claim.study_id, reason):
+            study = self._study(claim.study_id).name
+            sentence = "study %s: passed over, and looked at again every %g s: %s"
+            logger.warning(sentence, study, self._options.looks_again_after_s, reason, extra=self._about(claim))
 
 def _result(answer: Answer) -> RunResult:
     return RunResult(RESULTS[answer.kind], reason=answer.reason, **answer.values)

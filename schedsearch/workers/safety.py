@@ -12,6 +12,7 @@ from schedsearch.errors import InvalidInput
 
 STALL_TIMEOUT_S = 900.0
 CHECKPOINT_EVERY_S = 60.0
+LEASE_S, LEAST_LEASE_S = 30.0, 3.0
 FOLDER = "schedsearch-checkpoints"
 VARIABLE = "SCHEDSEARCH_SAFETY"
 
@@ -20,17 +21,21 @@ VARIABLE = "SCHEDSEARCH_SAFETY"
 class Safety:
     """stall_timeout_s: so long without an update, an evaluation or a printed line, and a run is taken to hang.
     checkpoints: a folder or an fsspec URL that all workers see, None for none. checkpoint_every_s: seconds of training
-    between two of them. Raises InvalidInput unless both times are above 0."""
+    between two of them. lease_s: so long a run stays with a worker that has gone silent. Raises InvalidInput unless the
+    first two times are above 0 and the lease is at least LEAST_LEASE_S."""
 
     stall_timeout_s: float = STALL_TIMEOUT_S
     checkpoints: str | None = None
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
+    lease_s: float = LEASE_S
 
     def __post_init__(self) -> None:
         times = {"stall_timeout": self.stall_timeout_s, "checkpoint_every": self.checkpoint_every_s}
-        wrong = [name for name, given in times.items() if not given > 0]
+        wrong = [f"`{name}` must be above 0, but is {s:g} instead." for name, s in times.items() if not s > 0]
+        if not self.lease_s >= LEAST_LEASE_S:
+            wrong.append(f"`lease` must be at least {LEAST_LEASE_S:g}, but is {self.lease_s:g} instead.")
         if wrong:
-            raise InvalidInput([f"`{name}` must be above 0, but is {times[name]:g} instead." for name in wrong])
+            raise InvalidInput(wrong)
 
     def in_environment(self) -> dict[str, str]:
         """For a process that is started: not among its arguments, which everybody on the machine may read, because the

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 
 from schedsearch.errors import LeaseLost
 from schedsearch.store import Phase, RunState, Store, StudyState
+from schedsearch.workers.full_disk import once_there_is_space
 from schedsearch.workers.planner import Planner
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class StandingPlanner:
                 counts = self._store.counts(self._study.id)
                 wait_s = SHORTEST_WAIT_S if counts != seen else min(WAIT_GROWTH * wait_s, LONGEST_WAIT_S)
                 seen = counts
-                if not self._look(counts):
+                if not once_there_is_space(partial(self._look, counts), stopping):
                     stopping.wait(wait_s)
         finally:
             self._planner.leave()

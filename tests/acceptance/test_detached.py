@@ -39,11 +39,12 @@ def test_a_detached_study_is_stopped_taken_up_and_finished_by_a_worker(tmp_path:
 
 
 def test_times_of_a_worker_are_checked(tmp_path: Path) -> None:
-    done = schedsearch("worker", "--stall-timeout", "0", "--checkpoint-every", "-1", cwd=tmp_path)
+    done = schedsearch("worker", "--stall-timeout", "0", "--checkpoint-every", "-1", "--lease", "2", cwd=tmp_path)
     assert done.code == 2
     assert done.err.splitlines() == [
         "Error: `stall_timeout` must be above 0, but is 0 instead.",
         "`checkpoint_every` must be above 0, but is -1 instead.",
+        "`lease` must be at least 3, but is 2 instead.",
     ]
 
 

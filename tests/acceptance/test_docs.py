@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
-from command_line import SMALL, schedsearch
+from command_line import ONE_WORKER, SMALL, schedsearch
 
 from schedsearch.cli import cli
 
@@ -59,7 +59,8 @@ def test_every_snippet_is_python(page: str, block: str) -> None:
 
 
 def test_every_query_runs_on_a_finished_study(tmp_path: Path) -> None:
-    done = schedsearch("launch", *SMALL, "--trials", "4", "--study", "charlm-48-0", "--mlflow", "none", cwd=tmp_path)
+    few = (*SMALL, *ONE_WORKER, "--trials", "4", "--mlflow", "none")
+    done = schedsearch("launch", *few, "--study", "charlm-48-0", cwd=tmp_path)
     assert done.code == 0, done.err
     queries = [one.strip() for _, block in blocks("sql") for one in block.split(";") if one.strip()]
     assert len(queries) >= 6

@@ -1,14 +1,14 @@
-"""The example scripts and the page about them: alone each prints what it printed before, attached it is searched."""
+"""The example scripts and the page about them: alone each prints what it printed before, attached it does its
+updates at the study's rates."""
 
 import ast
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from command_line import TWO_DECAYS, environment, schedsearch
+from command_line import environment
 
 from schedsearch import Schedule
 from schedsearch.task.script import Script, script_of
@@ -96,19 +96,6 @@ def test_attached_an_example_does_its_updates_at_the_studys_rates(tmp_path: Path
     assert rows[-1].update == facts.total_updates - 1
     assert rows[-1].lr == pytest.approx(base_lr / facts.total_updates)
     assert rows[-1].val_loss == outcome.score
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_an_example_is_searched_to_its_verdict_against_its_own_schedule(tmp_path: Path) -> None:
-    (tmp_path / "own.json").write_text(json.dumps({"base_lr": 0.01, "decay": {"kind": "cosine"}}))
-    (tmp_path / "two.yaml").write_text(TWO_DECAYS)
-    few = ("--space", "two.yaml", "--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none")
-    command = (sys.executable, ROOT / "examples" / "tabular_regression.py", "--epochs", "3")
-    said = schedsearch("launch", *few, "--incumbent", "own.json", "--", *command, cwd=tmp_path, timeout=580)
-    assert said.code == 0, said.err
-    assert re.search(r"Use .*: val_loss \d+\.\d+", said.out)
-    assert "incumbent" in said.out
 
 
 # The page

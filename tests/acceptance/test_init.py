@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from command_line import schedsearch
+from command_line import ONE_WORKER, schedsearch
 
 
 @pytest.mark.parametrize(("kind", "optimizer"), [("classification", "sgd"), ("regression", "adamw")])
@@ -16,7 +16,7 @@ def test_what_is_written_can_be_checked_and_launched(tmp_path: Path, kind: str, 
     assert checked.code == 0, checked.err
     assert "wine_task.py:WineTask: 40 updates a run (31 an epoch), batches of 64" in checked.out
     assert "equal to the last bit" in checked.out
-    few = ("--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none")
+    few = ("--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none", *ONE_WORKER)
     done = schedsearch("launch", "study.yaml", *few, cwd=folder)
     assert done.code == 0, done.err
     assert "Use " in done.out

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command_line import SCHEDSEARCH, SMALL, environment, schedsearch
+from command_line import ONE_WORKER, SCHEDSEARCH, SMALL, environment, schedsearch
 
 NAME = "stopped"
-STUDY = (*SMALL, "--trials", "12", "--study", NAME, "--mlflow", "none", "--workers", "2")
+STUDY = (*SMALL, "--trials", "4", "--study", NAME, "--mlflow", "none", "--workers", "2", "--lease", "5")
 
 
 def runs(folder: Path, state: str) -> int:
@@ -64,37 +64,42 @@ def workers(folder: Path) -> list[psutil.Process]:
     return sorted(found, key=lambda one: "--plan" in one.info["cmdline"])
 
 
-@pytest.mark.parametrize("what", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, what: signal.Signals) -> None:
-    process = launched(tmp_path)
+def stopped(folder: Path, what: signal.Signals) -> int:
+    """Stop a study under way by this signal; how many runs are trained then."""
+    process = launched(folder)
     process.send_signal(what)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert f"schedsearch launch --resume {NAME}" in err
-    assert workers(tmp_path) == []
-    assert runs(tmp_path, "running") == 0
-    trained = runs(tmp_path, "completed")
+    assert workers(folder) == []
+    assert runs(folder, "running") == 0
+    trained = runs(folder, "completed")
     assert trained >= 3
-    done = schedsearch("launch", "--resume", NAME, "--mlflow", "none", "--json", cwd=tmp_path)
+    return trained
+
+
+def taken_up(folder: Path) -> None:
+    done = schedsearch("launch", "--resume", NAME, *ONE_WORKER, "--mlflow", "none", "--json", cwd=folder)
     assert done.code == 0, done.err
     assert json.loads(done.out)["state"] == "finished"
+
+
+def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path) -> None:
+    trained = stopped(tmp_path, signal.SIGINT)
+    taken_up(tmp_path)
     assert runs(tmp_path, "completed") > trained
     assert runs(tmp_path, "waiting") == runs(tmp_path, "running") == 0
 
 
 def test_a_study_that_was_given_up_goes_on(tmp_path: Path) -> None:
-    """As after a full disk: its failed runs are tried again."""
-    process = launched(tmp_path)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    """Stopped by SIGTERM, then as after a full disk: its failed runs are tried again."""
+    stopped(tmp_path, signal.SIGTERM)
     with closing(sqlite3.connect(tmp_path / "schedsearch.db")) as connection:
         failed = "update schedsearch_run set state = 'failed', reason = 'OSError: no space left on device'"
         assert connection.execute(f"{failed} where state in ('waiting', 'completed')").rowcount >= 3
         connection.execute("update schedsearch_study set state = 'failed', reason = '3 runs failed in the same way'")
         connection.commit()
-    done = schedsearch("launch", "--resume", NAME, "--mlflow", "none", "--json", cwd=tmp_path)
-    assert done.code == 0, done.err
-    assert json.loads(done.out)["state"] == "finished"
+    taken_up(tmp_path)
     assert runs(tmp_path, "failed") == 0
 
 

@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from command_line import TWO_DECAYS, schedsearch
+from command_line import ONE_DECAY, ONE_WORKER, schedsearch
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits_script.py"
-FEW = ("--space", "two.yaml", "--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none")
+FEW = ("--space", "one.yaml", "--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none",
+       *ONE_WORKER)  # fmt: skip
 TINY = """
 import torch, schedsearch
 run = schedsearch.attach()
@@ -31,14 +32,16 @@ for step in range(30):
 
 def test_a_script_is_searched_verified_and_named_by_its_command(tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(TINY)
-    (tmp_path / "two.yaml").write_text(TWO_DECAYS)
-    metric = ("--metric", "r2", "--direction", "maximize")
-    said = schedsearch("launch", *FEW, *metric, "--", sys.executable, "tiny.py", cwd=tmp_path)
+    (tmp_path / "one.yaml").write_text(ONE_DECAY)
+    (tmp_path / "own.json").write_text(json.dumps({"base_lr": 0.05, "decay": {"kind": "cosine"}}))
+    given = ("--metric", "r2", "--direction", "maximize", "--incumbent", "own.json")
+    said = schedsearch("launch", *FEW, *given, "--", sys.executable, "tiny.py", cwd=tmp_path)
     assert said.code == 0, said.err
     assert re.search(r"Use .*: r2 0\.\d+|Use .*: r2 -?\d", said.out)
+    assert "incumbent" in said.out
     (study,) = json.loads(schedsearch("studies", "--json", cwd=tmp_path).out)
     assert (study["task"], study["state"]) == (f"{sys.executable} tiny.py", "finished")
-    assert study["name"].startswith("tiny-two-")
+    assert study["name"].startswith("tiny-one-")
     report = (tmp_path / "schedsearch-results" / study["name"] / "report.html").read_text()
     assert "tiny.py" in report
     with closing(sqlite3.connect(tmp_path / "schedsearch.db")) as connection:
@@ -68,7 +71,7 @@ BARE = ("--total-updates", "60", "--base-lr", "0.01", "10", "--metric", "val_los
     ids=["a function", "a script that imports nothing"],
 )
 def test_other_doors_lead_to_a_verdict(tmp_path: Path, given: tuple[str, ...], shown: str, updates: int) -> None:
-    (tmp_path / "two.yaml").write_text(TWO_DECAYS)
+    (tmp_path / "one.yaml").write_text(ONE_DECAY)
     said = schedsearch("launch", *FEW, *given, cwd=tmp_path)
     assert said.code == 0, said.err
     assert "Use " in said.out
@@ -81,7 +84,7 @@ def test_other_doors_lead_to_a_verdict(tmp_path: Path, given: tuple[str, ...], s
         assert connection.execute(curves).fetchone()[0] == completed
     assert completed > 8
     assert fewest == updates
-    assert {one.name for one in tmp_path.iterdir()} == {"schedsearch-results", "schedsearch.db", "two.yaml"}
+    assert {one.name for one in tmp_path.iterdir()} == {"schedsearch-results", "schedsearch.db", "one.yaml"}
 
 
 @pytest.mark.parametrize(

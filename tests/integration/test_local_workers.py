@@ -12,7 +12,7 @@ from schedsearch.search.plan import Budget
 from schedsearch.space import load_space
 from schedsearch.store import Store
 from schedsearch.task.facts import TaskFacts
-from schedsearch.workers.local import LocalWorkers, Post, expected_posts, posts
+from schedsearch.workers.local import LocalWorkers, Post, _threads, expected_posts, posts
 
 ONE = [Post("cpu", 1)]
 
@@ -119,3 +119,14 @@ def test_workers_of_one_accelerator_share_its_memory_and_those_of_a_cpu_its_thre
     assert posts(("cpu",), None, 8, per_device=2) == [Post("cpu", 4), Post("cpu", 4)]
     assert posts(("cuda:0",), 3, 8) == [Post("cuda:0", None, pytest.approx(1 / 3))] * 3
     assert posts(("cuda:0",), None, 8) == [Post("cuda:0", None, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "count"), [("1", 1), ("2", 2), ("8", 2), ("0", 2), ("", 2), ("four", 2), (None, 2)]
+)
+def test_a_worker_has_no_more_threads_than_its_user_asks_for(monkeypatch, asked, count):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert _threads(Post("cpu", 2)) == count
+    assert _threads(Post("cuda:0", None)) is None

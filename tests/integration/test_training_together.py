@@ -43,7 +43,7 @@ class Company(Task):
 
     def loss(self, output, batch):
         if torch.is_grad_enabled():
-            time.sleep(0.02 if self.what == "slow" else 0.0005)
+            time.sleep(0.01 if self.what == "slow" else 0.0005)
         if torch._C._functorch.is_batchedtensor(output):
             if self.what == "fall":
                 os.kill(os.getpid(), signal.SIGSEGV)
@@ -68,7 +68,7 @@ def store(tmp_path):
         yield opened
 
 
-def study_of(store, reference, lrs, *, what="nothing", seeds=(1,), arrays=True):
+def study_of(store, reference, lrs, *, what="nothing", seeds=(1,), arrays=True, updates=40):
     """A study of one run a base LR and seed."""
     options = {"what": what}
     task, space = load_task(reference, options), load_space("quick").with_base_lr(0.001, 0.1)
@@ -77,13 +77,13 @@ def study_of(store, reference, lrs, *, what="nothing", seeds=(1,), arrays=True):
         NewStudy(
             name=name, task=reference, task_options=options, task_fingerprint=task.fingerprint(), metric="loss",
             direction="minimize", space_name=space.name, space_version=space.version, space=space.to_dict(),
-            strategy="curve", seed=0, total_updates=40, updates_per_epoch=10, budget={"arrays": arrays}, plan={},
+            strategy="curve", seed=0, total_updates=updates, updates_per_epoch=10, budget={"arrays": arrays}, plan={},
             code_version="0", optuna_study=name,
         )
     )  # fmt: skip
     schedules = [Schedule(lr, SHAPES[number % 3]) for number, lr in enumerate(lrs)]
     ids = [store.add_candidate(study.id, new_candidate(NamedSchedule("search", None, one))) for one in schedules]
-    store.add_runs(study.id, [NewRun(one, Phase.CONFIRM, 0, seed, 40) for seed in seeds for one in ids])
+    store.add_runs(study.id, [NewRun(one, Phase.CONFIRM, 0, seed, updates) for seed in seeds for one in ids])
     return study
 
 
@@ -147,33 +147,32 @@ def test_what_cannot_be_trained_together_is_trained_one_by_one(store, reference,
 
 
 def test_runs_whose_process_is_killed_are_tried_again_one_by_one(store, reference):
-    study = study_of(store, reference, lrs(8), what="slow")
+    study = study_of(store, reference, lrs(4), what="slow", updates=240)
     killed = []
 
     def until(worker):
         running = [run for run in store.runs(study.id) if run.state is RunState.RUNNING]
-        begun = len(running) == 8 and any(store.measurements(run.id) for run in running)
+        begun = len(running) == 4 and any(store.measurements(run.id) for run in running)
         if begun and not killed:
             killed.append(worker._training.pid)
             os.kill(killed[0], signal.SIGKILL)
         return all(run.state.is_finished for run in store.runs(study.id))
 
-    serve(store, study, until, lease_s=0.3)
+    serve(store, study, until, safety=Safety(lease_s=3.0))
     runs = store.runs(study.id)
     assert killed
     assert {(run.state, run.attempt, run.trained_together) for run in runs} == {(RunState.COMPLETED, 2, 1)}
 
 
 def test_runs_that_are_stopped_together_go_on_one_by_one_from_their_checkpoints(store, reference, tmp_path):
-    study = study_of(store, reference, lrs(8), what="slow")
+    study = study_of(store, reference, lrs(4), what="slow", updates=240)
     folder = tmp_path / "checkpoints"
-    safety = Safety(checkpoints=str(folder))
-    serve(store, study, lambda worker: any(store.measurements(run.id) for run in store.runs(study.id)),
-          lease_s=0.3, safety=safety)  # fmt: skip
+    safety = Safety(checkpoints=str(folder), lease_s=3.0)
+    serve(store, study, lambda worker: any(store.measurements(run.id) for run in store.runs(study.id)), safety=safety)
     assert {(run.state, run.attempt) for run in store.runs(study.id)} == {(RunState.WAITING, 1)}
-    assert len([path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]) == 8
+    assert len([path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]) == 4
     runs = trained(store, study, safety=safety)
     assert {(run.state, run.attempt, run.trained_together) for run in runs} == {(RunState.COMPLETED, 2, 1)}
-    alone = trained(store, study_of(store, reference, lrs(8), what="slow", arrays=False))
+    alone = trained(store, study_of(store, reference, lrs(4), what="slow", updates=240, arrays=False))
     assert results(store, runs) == pytest.approx(results(store, alone), rel=1e-4)
     assert [path for path in Path(folder).rglob("*") if path.is_file()] == []

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from full_disk import Disk, mounted
 from sqlalchemy.engine import make_url
 from store_cases import completed, make_study, queue_runs, row, take
 from store_databases import administer, fresh_database
@@ -21,46 +22,13 @@ from schedsearch.training.checkpoints import Checkpoints
 from schedsearch.training.places import Folder
 from schedsearch.workers.heartbeat import Heartbeat
 
-SIZE_MIB = 3
 LEASE_S = 0.6
-
-
-class Disk:
-    """A real file system of 3 MiB in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", path],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if mounted.returncode:
-            pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-
-    def fill(self) -> None:
-        with (self.path / "filler").open("ab", buffering=0) as file:
-            for size in (65536, 4096, 1):
-                try:
-                    while True:
-                        file.write(b"x" * size)
-                except OSError:
-                    continue
-
-    def free(self) -> None:
-        (self.path / "filler").unlink()
-
-    def forbid_writing(self) -> None:
-        subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    made = Disk(tmp_path / "disk")
-    yield made
-    subprocess.run(["umount", "--lazy", made.path], check=True)
+    with mounted(tmp_path / "disk") as made:
+        yield made
 
 
 def whole(path: Path) -> bool:

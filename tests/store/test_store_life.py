@@ -292,6 +292,20 @@ def test_only_running_studies_are_served(store: Store, study_id: int) -> None:
     assert take(store, study_id=study_id).study_id == study_id
 
 
+def test_studies_may_be_left_out(store: Store, study_id: int) -> None:
+    queue_runs(store, study_id, 1)
+    other = make_study(store, "other").id
+    queue_runs(store, other, 1)
+    here = {"lease_s": 60.0, "device": "cpu"}
+    assert store.claim("w", without={study_id, other}, **here) is None
+    assert store.claim("w", without=[study_id], study_id=study_id, **here) is None
+    found = store.claim("w", without=[study_id], **here)
+    assert found is not None
+    assert found.study_id == other
+    assert store.claim("w", without=[study_id], **here) is None
+    assert take(store).study_id == study_id
+
+
 def test_a_run_in_hand_may_be_finished_after_its_study_was_stopped(store: Store, study_id: int) -> None:
     queue_runs(store, study_id, 1)
     claim = take(store)
