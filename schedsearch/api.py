@@ -97,6 +97,7 @@ class Study:
                 "peak_memory_bytes": run.peak_memory_bytes,
                 "utilization": run.utilization,
                 "energy_j": run.energy_j,
+                "copied_from": run.copied_from,
             }
             for run in runs
         ]

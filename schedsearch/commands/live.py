@@ -38,8 +38,9 @@ def headline(progress: Progress) -> str:
     wanted = None if progress.phase == "noise" else progress.resolution  # the noise decides the seeds
     fine = "" if wanted is None else f" ({progress.confirm_seeds} seeds a finalist to resolve {wanted:g})"
     speed = "" if progress.runs_per_hour is None else f" ({progress.runs_per_hour:.0f} an hour)"
+    known = "" if not progress.copied else f" ({progress.copied} taken from earlier studies)"
     return printable(
-        f"{progress.phase}: {progress.done} of at most {progress.planned} runs{speed}{fine}, "
+        f"{progress.phase}: {progress.done} of at most {progress.planned} runs{known}{speed}{fine}, "
         f"best {progress.metric} so far {best}{left}"
     )
 

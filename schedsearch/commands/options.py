@@ -54,6 +54,7 @@ class LaunchOptions(BaseModel):
     hours: device-hours. workers: None is one a core, or one a GPU. warm_start: an earlier study of the same store.
     resolution: the smallest difference to tell apart, in the score's units; it decides the seeds of the confirmation.
     screen: by how much the horizon is shortened for runs that decide what is trained in full.
+    fresh: train everything anew, also what a study of this store has trained already.
     stall_timeout, checkpoint_every: seconds. checkpoints: a folder, an fsspec URL or "none"; None: beside the store.
     """
 
@@ -86,6 +87,7 @@ class LaunchOptions(BaseModel):
     confirm_seeds: Annotated[Whole, Field(ge=2)] = 6
     resolution: Annotated[Number, Field(gt=0)] | None = None
     screen: Annotated[Whole, Field(ge=2)] | None = None
+    fresh: bool = False
     stall_timeout: Annotated[Number, Field(gt=0)] = STALL_TIMEOUT_S
     checkpoints: str | None = None
     checkpoint_every: Annotated[Number, Field(gt=0)] = CHECKPOINT_EVERY_S

@@ -32,7 +32,7 @@ def _resolve_hours(desk: Desk) -> bool:
     durations = [run.duration_s for run in desk.runs if run.duration_s is not None]
     if not durations:
         return desk.advance(Phase.SEARCH)
-    runs = int(hours * 3600 / (TIMING_MARGIN * max(durations)))
+    runs = int(hours * 3600 / (TIMING_MARGIN * max(durations))) + desk.free_runs
     try:
         plan = fit_to_runs(desk.plan, runs, what=f"`hours` = {hours}, at {max(durations):.1f} s a run,")
     except InvalidInput as error:
