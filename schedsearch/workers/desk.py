@@ -130,11 +130,6 @@ class Desk:
         self.store.advance(self.study.id, self.token, phase, (plan or self.plan).to_dict())
         return True
 
-    @property
-    def free_runs(self) -> int:
-        """How many of the runs so far cost nothing, because they were trained before."""
-        return sum(run.copied_from is not None for run in self.runs)
-
     def affordable(self) -> int:
         """How many more runs a budget in hours pays for, with every run counted at the mean duration of full ones so
         far, or at the longest of the last few where that is longer; also of those that were copied, which cost nothing

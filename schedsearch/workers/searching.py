@@ -28,11 +28,12 @@ def after_noise(desk: Desk) -> bool:
 
 
 def _resolve_hours(desk: Desk) -> bool:
+    """A plan for what the hours pay for, by what runs take; the same whether they were trained now or copied."""
     hours = desk.study.budget["hours"]
     durations = [run.duration_s for run in desk.runs if run.duration_s is not None]
     if not durations:
         return desk.advance(Phase.SEARCH)
-    runs = int(hours * 3600 / (TIMING_MARGIN * max(durations))) + desk.free_runs
+    runs = int(hours * 3600 / (TIMING_MARGIN * max(durations)))
     try:
         plan = fit_to_runs(desk.plan, runs, what=f"`hours` = {hours}, at {max(durations):.1f} s a run,")
     except InvalidInput as error:
