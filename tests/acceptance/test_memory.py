@@ -114,15 +114,15 @@ def test_only_the_same_training_is_known(folder: Path) -> None:
     assert begun(folder, "other-option", *TASK, "--task-option", "batch_size=33") == {"waiting"}
 
 
-def test_fresh_trains_everything(folder: Path) -> None:
-    assert begun(folder, "fresh-begun", *TASK, "--fresh") == {"waiting"}
+def test_fresh_takes_nothing_over(folder: Path) -> None:
     (folder / "fresh.yaml").write_text("fresh: true\ntask: digits\ntotal_updates: 40\n")
-    done = schedsearch("launch", "fresh.yaml", "--study", "fresh", *FEW, "--workers", "1", cwd=folder)
+    assert begun(folder, "fresh", *TASK, "--fresh") == {"waiting"}
+    done = schedsearch("launch", "fresh.yaml", "--study", "from-file", *FEW, "--detach", cwd=folder)
     assert done.code == 0, done.err
-    assert "earlier studies" not in done.out
-    fresh = runs(folder, "fresh")
-    assert {run["phase"] for run in fresh} == {"noise", "search", "race", "confirm"}
-    assert all(run["copied_from"] is None for run in fresh)
+    assert {run["state"] for run in runs(folder, "from-file")} == {"waiting"}
+    refused = schedsearch("launch", "--resume", "fresh", "--fresh", cwd=folder)
+    assert refused.code == 2
+    assert "so that `fresh` cannot be given too" in refused.err
 
 
 def test_another_version_trained_nothing_that_counts(folder: Path) -> None:
