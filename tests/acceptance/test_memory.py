@@ -71,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a study and the same one again."""
     here = tmp_path_factory.mktemp("memory")
     (here / "two.yaml").write_text(TWO_DECAYS)
-    said = [launch(here, name, *TASK, "--workers", "1") for name in ("first", "again")]
+    said = [launch(here, name, *TASK, "--workers", "2") for name in ("first", "again")]
     assert "earlier studies" not in said[0]
     assert "taken from earlier studies, which had trained the same; `launch --fresh` trains everything anew." in said[1]
     yield here
