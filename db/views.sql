@@ -4,7 +4,8 @@ drop view if exists schedsearch_leaderboard;
 
 -- One row a candidate. `phase` says where its score comes from: the confirmation's fresh seeds where it was confirmed,
 -- else the race, else the search. Ranked within the study: confirmed before raced before searched before not finished,
--- within a phase those that never diverged first, then by score.
+-- within a phase those that never diverged first, then by score. `copied`: runs of that phase that an earlier study
+-- had trained.
 create view schedsearch_leaderboard as
 with by_phase as (
     select
@@ -16,7 +17,8 @@ with by_phase as (
         avg(score) as score,
         min(score) as lowest_score,
         max(score) as highest_score,
-        avg(test_score) as test_score
+        avg(test_score) as test_score,
+        count(copied_from) as copied
     from schedsearch_run
     where state in ('completed', 'diverged')
     group by candidate_id, phase
@@ -43,6 +45,7 @@ select
     l.test_score,
     coalesce(l.seeds, 0) as seeds,
     coalesce(l.diverged, 0) as diverged,
+    coalesce(l.copied, 0) as copied,
     rank() over (
         partition by s.id
         order by
@@ -57,7 +60,8 @@ left join latest l on l.candidate_id = c.id and l.place = 1;
 
 drop view if exists schedsearch_curves;
 
--- One row a measurement: after update number `update_number` (from 0) of the run's `total_updates`.
+-- One row a measurement: after update number `update_number` (from 0) of the run's `total_updates`. `copied_from`: the
+-- run that trained the same before, where this one was not trained.
 create view schedsearch_curves as
 select
     s.name as study,
@@ -68,6 +72,7 @@ select
     r.seed,
     r.state,
     r.total_updates,
+    r.copied_from,
     m.update_number,
     m.lr,
     m.train_loss,

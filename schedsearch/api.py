@@ -98,6 +98,7 @@ class Study:
                 "utilization": run.utilization,
                 "energy_j": run.energy_j,
                 "trained_together": run.trained_together,
+                "copied_from": run.copied_from,
             }
             for run in runs
         ]

@@ -1,11 +1,6 @@
-"""Comparisons and answers carry the p-value of a permutation test; the views for analysis show it.
-
-The newest migration that changes a column of a view makes the views: they are one text for the newest tables.
-"""
+"""Comparisons and answers carry the p-value of a permutation test. The views that show it are made by a later one."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +8,6 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-VIEWS = Path(__file__).resolve().parent.parent / "views.sql"
 TESTED = ("schedsearch_comparison", "schedsearch_answer")
 
 
@@ -23,6 +17,3 @@ def upgrade() -> None:
         there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
         if "p_permutation" not in there:
             op.add_column(table, sa.Column("p_permutation", sa.Double()))
-    for statement in VIEWS.read_text(encoding="utf-8").split(";"):
-        if statement.strip():
-            op.execute(sa.text(statement))

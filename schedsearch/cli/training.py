@@ -118,6 +118,11 @@ from schedsearch.errors import InvalidInput
     metavar="STUDY",
     help="Learn from an earlier study of this store and begin with its best, as far as the space has them.",
 )
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Train everything anew, also what a study of this store has trained already (same task, schedule and seed).",
+)
 @safety_options
 @click.option("--resume", metavar="STUDY", help="Go on with a stopped study.")
 @click.option("--detach", is_flag=True, help="Only try the task and write the study; `schedsearch worker` trains it.")

@@ -25,14 +25,15 @@ class StudyCollector(Collector):
         found = [(study, self._store.overview(study.id, study.direction)) for study in self._store.studies()]
         yield from (_states(found), _runs(found), _failures(found))
         yield _each("retried_runs", "Runs that took more than one attempt.", found, lambda one: one.retried)
-        yield _each("trained_seconds", "Seconds of training of all runs that ended.", found, lambda one: one.trained_s)
+        yield _each("trained_seconds", "Seconds trained, of all runs that ended.", found, lambda one: one.trained_s)
+        yield _each("copied_runs", "Runs that were taken from earlier studies.", found, lambda one: one.copied)
         yield _each("active_workers", "Runs that are being trained now.", found, lambda one: len(one.active))
         yield _each("expired_leases", "Runs whose worker has gone silent.", found, _expired)
         yield _each("best_score", "The best score so far; absent before the first.", found, _best)
         yield _each("peak_memory_bytes", "The most memory that any run took.", found, lambda one: one.peak_memory_bytes)
         yield _each("utilization", "Mean share of their time in which runs kept their device busy.",
                     found, lambda one: one.utilization)
-        yield _each("energy_joules", "Joules of all runs, where a driver tells.", found, lambda one: one.energy_j)
+        yield _each("energy_joules", "Joules of the training, where a driver tells.", found, lambda one: one.energy_j)
 
 
 def metrics_text(storage: str) -> str:

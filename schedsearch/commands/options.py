@@ -62,6 +62,7 @@ class LaunchOptions(BaseModel):
     resolution: the smallest difference to tell apart, in the score's units; it decides the seeds of the confirmation.
     screen: by how much the horizon is shortened for runs that decide what is trained in full.
     arrays: whether runs may be trained together as one batched model, where that is quicker.
+    fresh: train everything anew, also what a study of this store has trained already.
     stall_timeout, checkpoint_every, lease: s. checkpoints: a folder, an fsspec URL or "none"; None: beside the store.
     """
 
@@ -95,6 +96,7 @@ class LaunchOptions(BaseModel):
     resolution: Annotated[Number, Field(gt=0)] | None = None
     screen: Annotated[Whole, Field(ge=2)] | None = None
     arrays: bool = True
+    fresh: bool = False
     stall_timeout: Annotated[Number, Field(gt=0)] = STALL_TIMEOUT_S
     checkpoints: str | None = None
     checkpoint_every: Annotated[Number, Field(gt=0)] = CHECKPOINT_EVERY_S

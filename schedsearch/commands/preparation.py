@@ -24,7 +24,7 @@ from schedsearch.store import NewRun, NewStudy, Phase, Store, Study, StudyState
 from schedsearch.task.facts import TaskFacts
 from schedsearch.task.script import is_script
 from schedsearch.tracking import check_tracking_uri
-from schedsearch.workers.desk import seeds_of
+from schedsearch.workers.desk import reuses, seeds_of
 from schedsearch.workers.local import LocalWorkers, expected_posts, posts
 from schedsearch.workers.rows import NamedSchedule, named_baselines, new_candidate
 from schedsearch.workers.screening import CALIBRATION, SHORTEST
@@ -193,6 +193,7 @@ def _new_study(
         "screen": options.screen,
         "arrays": options.arrays,
         "runs_at_once": _runs_at_once(options, facts),
+        "fresh": options.fresh or None,
         "optimizer": facts.optimizer,
         "batch_size": facts.batch_size or None,
         "parameters": facts.parameters,
@@ -236,14 +237,16 @@ def _portable(reference: str) -> str:
 def _queue_noise(store: Store, study: Study, space: SearchSpace, plan: Plan) -> None:
     candidate_id = store.add_candidate(study.id, new_candidate(_noise_schedule(study, space)))
     seeds = seeds_of(study.seed, Phase.NOISE, plan.noise_seeds)
-    store.add_runs(study.id, [NewRun(candidate_id, Phase.NOISE, 0, seed, study.total_updates) for seed in seeds])
+    runs = [NewRun(candidate_id, Phase.NOISE, 0, seed, study.total_updates) for seed in seeds]
+    store.add_runs(study.id, runs, reuse=reuses(study))
 
 
 def _queue_baselines(store: Store, study: Study, baselines: Sequence[NamedSchedule]) -> None:
     """The first run of every baseline, which needs no model: something to train until there is one."""
     ids = [store.add_candidate(study.id, new_candidate(_bold(study, one))) for one in baselines]
     (seed,) = seeds_of(study.seed, Phase.SEARCH, 1)
-    store.add_runs(study.id, [NewRun(one, Phase.SEARCH, 0, seed, study.total_updates) for one in ids])
+    runs = [NewRun(one, Phase.SEARCH, 0, seed, study.total_updates) for one in ids]
+    store.add_runs(study.id, runs, reuse=reuses(study))
 
 
 def _bold(study: Study, named: NamedSchedule) -> NamedSchedule:

@@ -43,7 +43,8 @@ class WorkerActivity:
 class Progress:
     """A study at one moment. `seconds_left` is None until the first run has ended. resolution: the smallest difference
     that was asked for; confirm_seeds: the seeds a finalist that are planned. runs_per_hour: in the last minutes.
-    failures: attempts without a result, by class; retried: runs that took several."""
+    failures: attempts without a result, by class; retried: runs that took several. trained_s: spent by this study;
+    copied: runs that were taken from earlier studies, which spent nothing."""
 
     study: str
     state: str
@@ -59,6 +60,7 @@ class Progress:
     confirm_seeds: int
     runs_per_hour: float | None
     trained_s: float
+    copied: int
     peak_memory_bytes: int | None
     utilization: float | None
     energy_j: float | None
@@ -101,6 +103,7 @@ def read_progress(store: Store, name: str) -> Progress:
         confirm_seeds=study.plan["confirm_seeds"],
         runs_per_hour=3600 * found.recent / found.recent_s if found.recent and found.recent_s > 0 else None,
         trained_s=found.trained_s,
+        copied=found.copied,
         peak_memory_bytes=found.peak_memory_bytes,
         utilization=found.utilization,
         energy_j=found.energy_j,
@@ -150,7 +153,7 @@ def _activity(one: Activity, schedule: str) -> WorkerActivity:
 
 
 def _seconds_left(found: Overview, phases: Sequence[PhaseProgress]) -> float | None:
-    if not found.ended:
+    if found.run_s is None:
         return None
     left = sum(one.planned - one.done for one in phases)
-    return left * found.trained_s / found.ended / max(1, len(found.active))
+    return left * found.run_s / max(1, len(found.active))

@@ -9,6 +9,7 @@ from schedsearch.commands.inspect import require_file_store
 from schedsearch.commands.mirroring import OFF
 from schedsearch.commands.outputs import export_winner, write_report
 from schedsearch.commands.running import Launched
+from schedsearch.report.values import copies_sentence
 from schedsearch.space import SearchSpace
 from schedsearch.store import Candidate, Store
 from schedsearch.tracking import serve_command
@@ -33,12 +34,14 @@ def final_words(storage: str, done: Launched, mlflow_uri: str) -> str:
     with Store.open(storage) as store:
         study = store.study(done.study)
         verdict = store.verdict(study.id)
+        copied = sum(run.copied_from is not None for run in store.runs(study.id))
     if verdict is None:
         return f"The study {done.study!r} has no verdict."
     chosen = {one.question: one.sentence for one in verdict.answers if one.is_chosen}
     sentences = [chosen[question] for question in SearchSpace.from_dict(study.space).asked if question in chosen]
     warnings = [f"Note: {one}" for one in verdict.details.get("warnings", ())]
-    return "\n".join(["", *sentences, *warnings, "", *_places(done, mlflow_uri), "", verdict.text])
+    known = [copies_sentence(copied)] if copied else []
+    return "\n".join(["", *sentences, *warnings, *known, "", *_places(done, mlflow_uri), "", verdict.text])
 
 
 def _places(done: Launched, mlflow_uri: str) -> list[str]:

@@ -96,6 +96,7 @@ def _study(rows: StudyRows) -> StudyFacts:
         started=_moment(study.created_at),
         finished=_moment(study.finished_at),
         hours=_hours(rows.runs),
+        copied=len(_copied(rows.runs)),
         devices=tuple(sorted({run.device for run in rows.runs if run.device})),
         base_lr_range=_base_lr_range(study),
         held_fixed=_held_fixed(study, details),
@@ -130,7 +131,11 @@ def _moment(seconds: float | None) -> str:
 
 
 def _hours(runs: Sequence[Run]) -> float:
-    return sum(run.duration_s or 0.0 for run in runs) / 3600
+    return sum(run.spent_s for run in runs) / 3600
+
+
+def _copied(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.copied_from is not None]
 
 
 def _phase(rows: StudyRows, phase: Phase) -> PhaseFacts:
@@ -144,9 +149,10 @@ def _phase(rows: StudyRows, phase: Phase) -> PhaseFacts:
         completed=sum(run.state is RunState.COMPLETED for run in runs),
         diverged=sum(run.state is RunState.DIVERGED for run in runs),
         failed=sum(run.state is RunState.FAILED for run in runs),
+        copied=len(_copied(runs)),
         seeds=spread,
         hours=_hours(runs),
-        updates=sum(run.updates_done or 0 for run in runs),
+        updates=sum(run.updates_done or 0 for run in runs if run.copied_from is None),
     )
 
 

@@ -60,7 +60,9 @@ QUERIES = {
     join schedsearch_study s on s.id = r.study_id
     where s.name = '{study}' and r.state in ('completed', 'diverged') order by r.id""",
     "budget": """
-    select r.phase, count(*) as runs, sum(r.updates_done) as updates, sum(r.duration_s) as seconds
+    select r.phase, count(*) as runs, count(r.copied_from) as copied,
+        sum(case when r.copied_from is null then r.updates_done else 0 end) as updates,
+        sum(case when r.copied_from is null then r.duration_s else 0 end) as seconds
     from schedsearch_run r join schedsearch_study s on s.id = r.study_id
     where s.name = '{study}' group by r.phase""",
 }

@@ -30,9 +30,16 @@ class Line:
     y: tuple[float | None, ...]
 
 
+def copies_sentence(copied: int) -> str:
+    """That so many runs of a study were not trained by it."""
+    what = "1 run was" if copied == 1 else f"{copied} runs were"
+    return f"{what} taken from earlier studies, which had trained the same; `launch --fresh` trains everything anew."
+
+
 @dataclass(frozen=True)
 class StudyFacts:
-    """What was asked, of what, with what. Times are texts in UTC; hours are device-hours of all runs."""
+    """What was asked, of what, with what. Times are texts in UTC; hours are device-hours of all runs that it trained.
+    copied: runs that were taken from earlier studies."""
 
     name: str
     task: str
@@ -50,10 +57,16 @@ class StudyFacts:
     started: str
     finished: str
     hours: float
+    copied: int
     devices: tuple[str, ...]
     base_lr_range: tuple[float, float] | None
     held_fixed: tuple[tuple[str, str], ...]
     versions: tuple[tuple[str, str], ...]
+
+    @property
+    def copies(self) -> str:
+        """What to say of the runs that were taken from earlier studies."""
+        return copies_sentence(self.copied)
 
 
 @dataclass(frozen=True)
@@ -261,7 +274,8 @@ class CandidateFacts:
 
 @dataclass(frozen=True)
 class PhaseFacts:
-    """How one phase went. seeds: a text such as `1000 .. 1005`. updates: optimizer updates of its runs."""
+    """How one phase went. seeds: a text such as `1000 .. 1005`. copied: taken from earlier studies; hours, updates: of
+    the others."""
 
     name: str
     meaning: str
@@ -269,6 +283,7 @@ class PhaseFacts:
     completed: int
     diverged: int
     failed: int
+    copied: int
     seeds: str
     hours: float
     updates: int

@@ -20,7 +20,7 @@ from schedsearch.store.records import SchemaStatus
 from schedsearch.store.retries import connected, is_transient, retrying, sentence
 
 VERSION_TABLE = "schedsearch_alembic_version"
-HEAD = "0006"
+HEAD = "0007"
 LOCK_NUMBER, LOCK_NAME, LOCK_FOR_S = 7_243_392_001, "schedsearch_schema", 60
 WAIT_FOR_TABLES_S = 10.0
 TABLE_LOCK_MS = 1_000  # what waits for a table makes everybody behind it wait, too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.queue import counts
@@ -17,27 +17,30 @@ RUNNING = RunState.RUNNING.value
 
 def read(connection: Connection, study_id: int, *, lowest_is_best: bool) -> Overview:
     """The overview of this study."""
-    mine = run.c.study_id == study_id
+    mine, trained = run.c.study_id == study_id, run.c.copied_from.is_(None)
     ended = connection.execute(
         select(
-            func.count(run.c.duration_s),
-            func.sum(run.c.duration_s),
+            func.count(run.c.copied_from),
+            func.avg(run.c.duration_s),
+            func.sum(case((trained, run.c.duration_s))),
             func.max(run.c.peak_memory_bytes),
             func.avg(run.c.utilization),
-            func.sum(run.c.energy_j),
-        ).where(mine, run.c.duration_s.is_not(None))
+            func.sum(case((trained, run.c.energy_j))),
+        ).where(mine)
     ).one()
-    recent = connection.scalar(select(func.count()).where(mine, run.c.finished_at > epoch_now() - RECENT_S))
+    lately = run.c.finished_at > epoch_now() - RECENT_S
+    recent = connection.scalar(select(func.count()).where(mine, trained, lately))
     first = connection.scalar(select(epoch_now() - func.min(run.c.claimed_at)).where(mine))
     return Overview(
         counts=counts(connection, study_id),
         failures=_failures(connection, mine),
         retried=connection.scalar(select(func.count()).where(mine, run.c.attempt > 1)) or 0,
-        ended=int(ended[0]),
-        trained_s=float(ended[1] or 0.0),
-        peak_memory_bytes=None if ended[2] is None else int(ended[2]),
-        utilization=None if ended[3] is None else float(ended[3]),
-        energy_j=None if ended[4] is None else float(ended[4]),
+        trained_s=float(ended[2] or 0.0),
+        copied=int(ended[0]),
+        run_s=None if ended[1] is None else float(ended[1]),
+        peak_memory_bytes=None if ended[3] is None else int(ended[3]),
+        utilization=None if ended[4] is None else float(ended[4]),
+        energy_j=None if ended[5] is None else float(ended[5]),
         recent=recent or 0,
         recent_s=min(RECENT_S, float(first or 0.0)),
         best=_best(connection, mine, lowest_is_best=lowest_is_best),

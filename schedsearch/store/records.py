@@ -130,6 +130,7 @@ class Run(NewRun):
     """One training of one candidate. score is None unless it completed; attempt counts the leases given so far.
 
     reason, failure, log_tail: of the last attempt without a result, also while the run waits to be tried again.
+    copied_from: the run that trained the same before, where this one was not trained; duration_s is what that took.
     """
 
     id: int
@@ -156,6 +157,12 @@ class Run(NewRun):
     told: bool
     mirrored: bool
     mlflow_run_id: str | None
+    copied_from: int | None = None
+
+    @property
+    def spent_s(self) -> float:
+        """The seconds that this study spent on it: none where it was copied."""
+        return 0.0 if self.copied_from is not None else self.duration_s or 0.0
 
 
 @dataclass(frozen=True)
@@ -176,16 +183,18 @@ class Activity:
 
 @dataclass(frozen=True)
 class Overview:
-    """A study at one moment. ended, trained_s: runs that ended, and how long they took together. failures: by the class
-    of an attempt that had no result; retried: runs that took more than one. recent: runs that ended in the last
-    recent_s seconds. best: candidate and score. peak_memory_bytes: the most that any run took; utilization: the mean of
-    the runs'; energy_j: joules of all runs together; None where nobody told."""
+    """A study at one moment. trained_s: what its runs that ended took together; copied: runs that an earlier one had
+    trained, which took nothing; run_s: the mean of all, as they were trained. failures: by the class of an attempt that
+    had no result; retried: runs that took more than one. recent: runs trained to their end in the last recent_s
+    seconds. best: candidate and score. peak_memory_bytes: the most that any run took; utilization: the mean of the
+    runs'; energy_j: joules of all runs trained here together; None where nobody told."""
 
     counts: Mapping[Phase, Mapping[RunState, int]]
     failures: Mapping[Failure, int]
     retried: int
-    ended: int
     trained_s: float
+    copied: int
+    run_s: float | None
     peak_memory_bytes: int | None
     utilization: float | None
     energy_j: float | None

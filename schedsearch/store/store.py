@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from schedsearch.errors import InvalidInput, StudyExists, UnknownStudy
-from schedsearch.store import alike, overview, planning, probes, queue, verdicts
+from schedsearch.store import alike, memory, overview, planning, probes, queue, verdicts
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.migrations import ensure
 from schedsearch.store.planning import lock_study
@@ -68,6 +68,11 @@ class Store:
     state, score and measurements never again. The measurements of an attempt that did not finish are dropped when its
     run is released or claimed anew. A FINISHED study keeps its state; a STOPPED or FAILED one may be set RUNNING again.
     Candidates never change.
+
+    **Memory.** `add_runs` with `reuse` trains nothing twice: a run whose training some run of this database has ended
+    already (see `memory`) never waits. It is written COMPLETED or DIVERGED at once, with that run's result and
+    measurements, and names it in `copied_from`; no worker, attempt or claim is known of it. A run that was copied is
+    never copied itself.
 
     **Planning.** A study has at most one planner: `take_planner` gives a token, and `advance` and `save_verdict` are
     refused with LeaseLost once a newer token was given, or once the planner was dropped. A planner's lease can be taken
@@ -266,9 +271,10 @@ class Store:
             asked = asked.where(candidate.c.id.in_(ids))
         return self._read(lambda it: [to_candidate(row) for row in it.execute(asked)])
 
-    def add_runs(self, study_id: int, new: Sequence[NewRun]) -> int:
+    def add_runs(self, study_id: int, new: Sequence[NewRun], *, reuse: bool = False) -> int:
         """Queue these runs in this order; those that are there already (same candidate, phase, seed, horizon) stay as
-        they are. Returns how many were new. Raises UnknownStudy, and InvalidInput for a candidate of another study."""
+        they are. reuse: what was trained once, in whatever study, is written as finished rather than queued. Returns
+        how many were new. Raises UnknownStudy, and InvalidInput for a candidate of another study."""
 
         def write(connection: Connection) -> int:
             lock_study(connection, study_id)
@@ -282,8 +288,7 @@ class Store:
             for row in there:
                 missing.pop(tuple(row), None)
             if missing:
-                rows = [_waiting(study_id, one) for one in missing.values()]
-                connection.execute(insert(run).values(created_at=epoch_now()), rows)
+                _insert_runs(connection, study_id, list(missing.values()), reuse=reuse)
             return len(missing)
 
         return self._write(write)
@@ -425,12 +430,21 @@ def _require_candidates(connection: Connection, study_id: int, ids: set[int]) ->
         raise InvalidInput(f"`candidate_id` must be a candidate of study {study_id}, but is {missing[0]} instead.")
 
 
+def _insert_runs(connection: Connection, study_id: int, new: Sequence[NewRun], *, reuse: bool) -> None:
+    known = memory.earlier_results(connection, study_id, new) if reuse else [{}] * len(new)
+    rows = [{**_waiting(study_id, one), **found} for one, found in zip(new, known, strict=True)]
+    connection.execute(insert(run).values(created_at=epoch_now()), rows)
+    if any(known):
+        memory.complete_copies(connection, study_id)
+
+
 def _key(new: NewRun) -> tuple[Any, ...]:
     return new.candidate_id, new.phase.value, new.seed, new.total_updates
 
 
 def _waiting(study_id: int, new: NewRun) -> dict[str, Any]:
     values = {
+        **memory.NOTHING_YET,
         **vars(new),
         "study_id": study_id,
         "phase": new.phase.value,

@@ -103,6 +103,7 @@ candidate = Table(
     Column("schedule_key", String(16), nullable=False),
     Column("description", Text, nullable=False),
     UniqueConstraint("study_id", "schedule_key"),
+    Index(None, "schedule_key"),
     **EXACT_TEXT,
 )
 
@@ -141,6 +142,7 @@ run = Table(
     Column("told", Boolean, nullable=False),
     Column("mirrored", Boolean, nullable=False),
     Column("mlflow_run_id", String(64)),
+    Column("copied_from", Integer),
     UniqueConstraint("candidate_id", "phase", "seed", "total_updates"),
     Index(QUEUE_INDEX, "state", "study_id"),
     Index(None, "study_id", "phase", "state"),

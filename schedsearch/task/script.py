@@ -11,9 +11,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
+from itertools import pairwise
 from pathlib import Path
 
 from schedsearch.errors import InvalidTask
+from schedsearch.task.sources import imported_files
 
 PREFIX = "script:"
 LRS, LRS_FILE = "{lrs}", "lrs.txt"
@@ -63,18 +65,27 @@ class Script:
         return files[0] if files else Path(self.command[0]).stem
 
     def fingerprint(self, **options: str) -> str:
-        """sha256 of the command, the options and every file that the command names, in hexadecimal."""
+        """sha256 of the command, the options, every file and module that the command names and what those import
+        that is not installed, in hexadecimal."""
         digest = hashlib.sha256(json.dumps([self.command, sorted(options.items())]).encode())
         for path in self._files():
             digest.update(path.read_bytes())
+            if path.suffix == ".py":
+                digest.update(b"".join(one.read_bytes() for one in imported_files(path, self._folders)))
         return digest.hexdigest()
+
+    @property
+    def _folders(self) -> list[Path]:
+        """Where modules are found beside the script's own folder."""
+        return [Path(self.folder)] if "-m" in self.command else []
 
     def _files(self) -> list[Path]:
         if self.is_function:
             source = _source(self.command[-1].rpartition(":")[0], Path(self.folder))
             return [] if source is None else [source]
-        paths = (Path(self.folder) / one for one in self.command)
-        return [path for path in paths if path.is_file()]
+        paths = [Path(self.folder) / one for one in self.command]
+        modules = [_source(name, Path(self.folder)) for flag, name in pairwise(self.command) if flag == "-m"]
+        return [path for path in [*paths, *modules] if path is not None and path.is_file()]
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from schedsearch.errors import InvalidTask
 from schedsearch.task.options import declared_options, option, read_options
+from schedsearch.task.sources import imported_files
 from schedsearch.task.splits import Batch, Splits
 
 if TYPE_CHECKING:
@@ -159,14 +160,17 @@ class Task(ABC):
         return USUAL_BASE_LRS[self.optimizer]
 
     def fingerprint(self) -> str:
-        """sha256 over the task's source files, its options and the content of its data, in hexadecimal."""
+        """sha256 over the task's source files, what these import that is not installed, its options and the
+        content of its data, in hexadecimal."""
         from schedsearch.task.tensors import content_digest
 
         digest = hashlib.sha256()
         for cls in type(self).__mro__:
             if cls is Task:
                 break
-            digest.update(Path(inspect.getfile(cls)).read_bytes())
+            source = Path(inspect.getfile(cls))
+            digest.update(source.read_bytes())
+            digest.update(b"".join(one.read_bytes() for one in imported_files(source)))
         digest.update(json.dumps(dict(self.options), sort_keys=True).encode())
         digest.update(content_digest(self.splits).encode())
         return digest.hexdigest()

@@ -74,12 +74,12 @@ class ChildRuns:
 
     def _create(self, run: Run, candidate: Candidate, parent: Parent) -> str:
         tags = facts.run_tags(run, candidate, parent.run_id)
-        start, name = facts.milliseconds(run.claimed_at), facts.run_name(run, candidate)
+        start, name = facts.milliseconds(_begun(run)), facts.run_name(run, candidate)
         return str(self._client.create_run(parent.experiment_id, start, tags, name).info.run_id)
 
     def _write(self, study: Study, run: Run, candidate: Candidate, child_id: str) -> None:
         """Everything of the run, then the store's mark, then the status: see the contract of `Mirror`."""
-        start, end = run.claimed_at or study.created_at, run.finished_at or study.created_at
+        start, end = _begun(run) or study.created_at, run.finished_at or study.created_at
         curves = measured_points(self._store.measurements(run.id))
         curves += lr_points(candidate.schedule, run.total_updates, study.updates_per_epoch, run.updates_done or 0)
         pace = (end - start) / max(run.updates_done or run.total_updates, 1)
@@ -119,3 +119,8 @@ class ChildRuns:
             token = page.token
             if not token:
                 return found
+
+
+def _begun(run: Run) -> float | None:
+    """When its training began; one that was copied took no time."""
+    return run.finished_at if run.copied_from is not None else run.claimed_at

@@ -22,6 +22,7 @@ PARENT = "mlflow.parentRunId"
 COLOR = "mlflow.runColor"
 STUDY_KEY = "schedsearch.study_key"
 RUN_ID = "schedsearch.run_id"
+COPIED_FROM = "schedsearch.copied_from"
 CURVE_LENGTH = "schedsearch.search_runs"
 WINNER_COLOR = "#e0752d"
 OBJECTIVE = "objective"
@@ -152,6 +153,7 @@ def run_tags(run: Run, candidate: Candidate, parent_id: str) -> dict[str, str]:
         "schedsearch.outcome": run.state.value,
         "schedsearch.attempts": str(run.attempt),
         "schedsearch.device": run.device or "",
+        COPIED_FROM: "" if run.copied_from is None else str(run.copied_from),
         "mlflow.source.name": f"schedsearch {schedsearch.__version__}",
         NOTE: run_note(run, candidate),
     }
@@ -165,6 +167,8 @@ def run_note(run: Run, candidate: Candidate) -> str:
         lines += ["", f"Diverged at update {run.diverged_at}."]
     if run.reason:
         lines += ["", run.reason]
+    if run.copied_from is not None:
+        lines += ["", f"Not trained here: the same as run {run.copied_from} of an earlier study."]
     return _note(lines)
 
 

@@ -26,6 +26,11 @@ def seeds_of(study_seed: int, phase: Phase, count: int, *, start: int = 0) -> li
     return list(range(first, first + count))
 
 
+def reuses(study: Study) -> bool:
+    """Whether what was trained once, in whatever study, is taken over; not where `fresh` was asked for."""
+    return not study.budget.get("fresh")
+
+
 @dataclass(frozen=True)
 class Desk:
     """A snapshot of one study for the holder of its planner lease (`token`). _queued: the runs that this step added."""
@@ -102,7 +107,9 @@ class Desk:
         total_updates: int | None = None,
     ) -> int:
         """Queue one run for each candidate and seed, as many of them as a budget in hours pays for; returns how many
-        were new. Seeds vary slowest, so that pairs are trained close in time. total_updates: a shorter horizon."""
+        were new. Seeds vary slowest, so that pairs are trained close in time. total_updates: a shorter horizon.
+
+        What was trained once is finished at once; within this step it still counts as one that is to be paid for."""
         new = [
             NewRun(
                 candidate_id=candidate,
@@ -114,7 +121,7 @@ class Desk:
             for seed in seeds
             for candidate in candidate_ids
         ]
-        added = self.store.add_runs(self.study.id, new[: self.affordable()])
+        added = self.store.add_runs(self.study.id, new[: self.affordable()], reuse=reuses(self.study))
         self._queued.append(added)
         return added
 
@@ -125,7 +132,8 @@ class Desk:
 
     def affordable(self) -> int:
         """How many more runs a budget in hours pays for, with every run counted at the mean duration of full ones so
-        far, or at the longest of the last few where that is longer."""
+        far, or at the longest of the last few where that is longer; also of those that were copied, which cost nothing
+        now but show what a run takes."""
         hours = self.study.budget.get("hours")
         if hours is None:
             return BOUNDLESS
@@ -133,6 +141,5 @@ class Desk:
         if not full:
             return BOUNDLESS
         each = max(sum(full) / len(full), *full[-LAST_RUNS:])
-        durations = [run.duration_s or 0.0 for run in self.runs]
         outstanding = sum(not run.state.is_finished for run in self.runs) + sum(self._queued)
-        return max(0, int((hours * 3600 - sum(durations)) / each) - outstanding)
+        return max(0, int((hours * 3600 - sum(run.spent_s for run in self.runs)) / each) - outstanding)

@@ -14,7 +14,7 @@ from schedsearch.workers.rows import FIXED_KINDS, FREEFORM, NamedSchedule, named
 STARTUP_BATCH = 8
 FREEFORM_BATCH = 2
 RUNS_PER_BATCHED_ASK = 8
-FEWEST_ROUNDS = 6
+FEWEST_ROUNDS = 8
 """Of asking and learning: so that workers that train runs together have enough of them, and no fewer candidates are
 found for it (`curve-by-16` and `curve-by-32` in benchmarks/results/search.md)."""
 TIMING_MARGIN = 1.1
@@ -31,6 +31,7 @@ def after_noise(desk: Desk) -> bool:
 
 
 def _resolve_hours(desk: Desk) -> bool:
+    """A plan for what the hours pay for, by what runs take; the same whether they were trained now or copied."""
     hours = desk.study.budget["hours"]
     durations = [run.duration_s for run in desk.runs if run.duration_s is not None]
     if not durations:

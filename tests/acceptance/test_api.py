@@ -67,6 +67,7 @@ def test_every_run_is_a_row(study: schedsearch.Study) -> None:
     assert frame.index.is_unique
     assert np.isfinite(frame.loc[frame["state"] == "completed", "score"]).all()
     assert (frame["total_updates"] == 40).all()
+    assert frame["copied_from"].isna().all()
     confirmed = frame[(frame["phase"] == "confirm")]
     assert confirmed.groupby("candidate")["score"].mean().min() == pytest.approx(
         min(one.mean for one in study.verdict.standings if one.mean is not None)

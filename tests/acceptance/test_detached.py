@@ -56,9 +56,8 @@ def test_detach_and_resume_exclude_each_other(tmp_path: Path) -> None:
 
 def test_one_command_serves_with_several_workers_and_hands_a_signal_on(tmp_path: Path) -> None:
     for name in ("whole", "stopped"):
-        launched = schedsearch(
-            "launch", *SMALL, "--trials", "8", "--study", name, "--detach", "--mlflow", "none", cwd=tmp_path
-        )
+        few = ("--trials", "8", "--fresh", "--mlflow", "none")
+        launched = schedsearch("launch", *SMALL, *few, "--study", name, "--detach", cwd=tmp_path)
         assert launched.code == 0, launched.err
     assert schedsearch("worker", "whole", "--per-device", "2", "--log", "json", cwd=tmp_path).code == 0
     with closing(sqlite3.connect(tmp_path / "schedsearch.db")) as connection:

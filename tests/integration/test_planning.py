@@ -308,6 +308,74 @@ def test_a_study_that_was_given_up_goes_on_when_its_failed_runs_are_tried_again(
     assert {run.state for run in store.runs(study.id)} <= {RunState.COMPLETED, RunState.DIVERGED}
 
 
+def trained(store: Store, study: Study) -> list[Run]:
+    return [run for run in store.runs(study.id) if run.copied_from is None]
+
+
+@pytest.mark.parametrize("screen", [None, 4])
+def test_the_same_study_again_comes_to_its_verdict_without_training(store: Store, screen: int | None) -> None:
+    space, budget = load_space("quick").with_base_lr(0.001, 3.0), Budget(trials=8 if screen is None else 24)
+    first = serve(store, write_study(store, "first", budget, space, screen=screen), Field())
+    again = write_study(store, "again", budget, space, screen=screen)
+    assert all(run.state is RunState.COMPLETED for run in store.runs(again.id))
+    planner = Planner(store, again, "planner")
+    while store.study("again").state is StudyState.RUNNING:
+        assert planner.step()
+        assert store.claim("worker", lease_s=60, device="cpu", study_id=again.id) is None
+    again = store.study("again")
+    assert again.state is StudyState.FINISHED
+    assert trained(store, again) == []
+    before, after = store.runs(first.id), store.runs(again.id)
+    assert [run.id for run in before] == [run.copied_from for run in after]
+    assert [(run.state, run.score) for run in before] == [(run.state, run.score) for run in after]
+    told, said = store.verdict(first.id), store.verdict(again.id)
+    assert told is not None
+    assert said is not None
+    assert said.text == told.text
+    assert [replace(one, candidate_id=0) for one in said.standings] == [
+        replace(one, candidate_id=0) for one in told.standings
+    ]
+
+
+def test_a_study_that_asks_for_fresh_runs_trains_them_all(store: Store) -> None:
+    space, budget = load_space("quick").with_base_lr(0.001, 3.0), Budget(trials=4)
+    serve(store, write_study(store, "first", budget, space), Field())
+    fresh = serve(store, write_study(store, "fresh", budget, space, fresh=True), Field())
+    assert fresh.state is StudyState.FINISHED
+    assert trained(store, fresh) == store.runs(fresh.id)
+
+
+class Dear(Field):
+    """Runs of 36 s."""
+
+    def result(self, schedule: Schedule, seed: int, run_id: int) -> RunResult:
+        return replace(super().result(schedule, seed, run_id), duration_s=36.0)
+
+
+def test_the_same_hours_again_spend_nothing(store: Store) -> None:
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    first = serve(store, write_study(store, "first", Budget(hours=0.7), space), Dear())
+    again = serve(store, write_study(store, "again", Budget(hours=0.7), space), Dear())
+    assert (first.state, again.state) == (StudyState.FINISHED, StudyState.FINISHED)
+    assert again.plan == first.plan
+    assert trained(store, again) == []
+
+
+def test_copies_leave_a_budget_in_hours_to_what_is_trained(store: Store) -> None:
+    """More runs come to a verdict than these hours would have paid for."""
+    space = load_space("quick").with_base_lr(0.001, 3.0)
+    serve(store, write_study(store, "first", Budget(trials=16), space), Dear())
+    again = write_study(store, "again", Budget(hours=0.3), space)
+    token = store.take_planner(again.id, "me", 60.0)
+    assert token is not None
+    store.advance(again.id, token, Phase.SEARCH, {**again.plan, "trials": 16, "freeform_runs": 0})
+    store.drop_planner(again.id, token)
+    assert serve(store, again, Dear()).state is StudyState.FINISHED
+    took_s = sum(run.duration_s or 0.0 for run in store.runs(again.id))
+    spent_s = sum(run.duration_s or 0.0 for run in trained(store, again))
+    assert spent_s <= 0.3 * 3600 < took_s
+
+
 def test_a_study_in_which_all_diverge_fails_in_words(store: Store) -> None:
     space = load_space("quick").with_base_lr(0.001, 3.0)
     study = serve(store, write_study(store, "lost", Budget(trials=4), space), Field(diverging=-9.0))

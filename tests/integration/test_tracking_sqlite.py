@@ -25,7 +25,7 @@ from tracking_study import (
 )
 
 from schedsearch.errors import TrackingError
-from schedsearch.store import Phase, Store, StudyState
+from schedsearch.store import NewRun, Phase, Store, StudyState
 from schedsearch.tracking import Mirror, ping
 from schedsearch.tracking.facts import BEST, COLOR, NOTE, PARENT, RUN_ID, WINNER_COLOR
 
@@ -113,6 +113,24 @@ def test_a_finished_run_becomes_a_child_with_its_curves(store: Store, study_id: 
     (run,) = store.runs(study_id)
     assert run.mirrored
     assert run.mlflow_run_id == child.info.run_id
+
+
+def test_a_copy_is_shown_with_its_curves_as_a_run_without_a_duration(store: Store, study_id: int, uri: str) -> None:
+    queue(store, study_id, 1)
+    trained = complete(store, 0.25)
+    other = make_study(store, "again")
+    both = candidates(store, other)
+    store.add_runs(other, [NewRun(both[0], Phase.SEARCH, 0, 0, UPDATES)], reuse=True)
+    (copy,) = store.runs(other)
+    assert Mirror(uri, store).sync("again").runs_mirrored == 1
+    shown = Shown(uri)
+    parent = store.study("again").mlflow_run_id
+    (child,) = [run for run in shown.runs() if run.data.tags.get(PARENT) == parent]
+    assert child.data.tags["schedsearch.copied_from"] == str(trained)
+    assert child.data.metrics["objective"] == 0.25
+    assert len(shown.curve(child, "train/loss")) == 20
+    assert copy.finished_at is not None
+    assert child.info.start_time == child.info.end_time == round(1000 * copy.finished_at)
 
 
 def test_the_parent_tells_what_was_asked(store: Store, study_id: int, uri: str) -> None:

@@ -13,11 +13,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine, inspect
-from store_cases import baseline, completed, make_study, queue_runs, searched, take, verdict_of
+from store_cases import UPDATES, baseline, completed, make_study, queue_runs, searched, take, verdict_of
 from store_databases import query
 
 from schedsearch.errors import SchemaMismatch
-from schedsearch.store import RunState, SchemaStatus, Store, check, tune_engine, upgrade
+from schedsearch.store import NewRun, Phase, RunState, SchemaStatus, Store, check, tune_engine, upgrade
 from schedsearch.store.migrations import HEAD, VERSION_TABLE, migrations_folder, model_metadata
 
 VIEWS = {"schedsearch_leaderboard", "schedsearch_curves", "schedsearch_answers", "schedsearch_comparisons"}
@@ -150,6 +150,29 @@ def test_a_store_of_the_first_schema_is_upgraded_with_its_studies(empty: str) ->
     with Store.open(empty) as store:
         assert [study.name for study in store.studies()] == ["a-study"]
         assert store.probe("a" * 64) is None
+
+
+def test_a_store_from_before_copies_is_upgraded_and_its_runs_are_known(empty: str) -> None:
+    with Store.open(empty) as store:
+        queue_runs(store, make_study(store).id, 1)
+        store.finish(take(store), completed(), [])
+    for view in VIEWS:
+        query(empty, f"drop view {view}")
+    query(empty, "alter table schedsearch_run drop column copied_from")
+    on_mysql = " on schedsearch_candidate" if empty.startswith("mysql") else ""
+    query(empty, f"drop index ix_schedsearch_candidate_schedule_key{on_mysql}")
+    query(empty, f"update {VERSION_TABLE} set version_num = '0006'")
+    upgrade(empty)
+    assert tables_and_views(empty)[1] == VIEWS
+    with Store.open(empty) as store:
+        again = make_study(store, "again").id
+        queued = NewRun(store.add_candidate(again, searched()), Phase.SEARCH, 0, 0, UPDATES)
+        assert store.add_runs(again, [queued], reuse=True) == 1
+        assert [(run.state, run.score) for run in store.runs(again)] == [(RunState.COMPLETED, 0.25)]
+    assert query(empty, "select study, copied from schedsearch_leaderboard order by study") == [
+        {"study": "a-study", "copied": 0},
+        {"study": "again", "copied": 1},
+    ]
 
 
 def test_a_store_from_before_permutation_tests_is_upgraded_with_its_verdict(empty: str) -> None:

@@ -81,6 +81,7 @@ def test_the_leaderboard_tells_what_a_candidate_is(url: str, store: Store, study
             "test_score": 0.5625,
             "seeds": 2,
             "diverged": 0,
+            "copied": 0,
             "rank_position": 1,
         }
     ]
@@ -101,6 +102,7 @@ def test_the_curves_are_one_row_a_measurement(url: str, store: Store, study_id: 
         "seed": 11,
         "state": "running",
         "total_updates": UPDATES,
+        "copied_from": None,
         "update_number": 9,
         "lr": 0.1 / 3,
         "train_loss": 0.5,

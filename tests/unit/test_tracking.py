@@ -220,6 +220,13 @@ def test_a_failed_run_says_why_without_credentials() -> None:
     assert "s3cr3t" not in str(tags)
 
 
+def test_a_copied_run_names_the_one_that_was_trained() -> None:
+    copied = replace(RUN, copied_from=4, claimed_at=None, attempt=0)
+    assert facts.run_tags(copied, candidate(), "parent")["schedsearch.copied_from"] == "4"
+    assert "Not trained here: the same as run 4" in facts.run_note(copied, candidate())
+    assert "schedsearch.copied_from" not in facts.run_tags(RUN, candidate(), "parent")
+
+
 def test_a_diverged_run_says_where() -> None:
     diverged = replace(RUN, state=RunState.DIVERGED, score=None, diverged_at=37)
     assert "Diverged at update 37." in facts.run_note(diverged, candidate())
