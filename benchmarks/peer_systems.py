@@ -7,8 +7,8 @@ schedules on the same seeds, looks at validation at the same updates, writes eve
 number of processes of one thread. `schedsearch` is this project's: runs queued in a store, its workers and its mirror,
 started as `launch` starts them. `optuna` is what one writes without it: one process a core, an objective with a plain
 eager loop, `trial.report`, Optuna's RDB storage and `mlflow.log_metrics`. `ray` is the same loop as a function of Ray
-Tune's, with OptunaSearch, warm actors and MLflowLoggerCallback. `confirm` trains pairs of schedule and seed by the plain
-loop alone.
+Tune's, with OptunaSearch, warm actors and MLflowLoggerCallback. `confirm` trains pairs of schedule and seed by the
+plain loop alone.
 """
 
 from __future__ import annotations
@@ -232,7 +232,8 @@ def in_processes(system: str, folder: Path, count: int) -> None:
     """Shares of the work in so many processes."""
     command = [sys.executable, __file__, system, str(folder)]
     shares = [subprocess.Popen([*command, str(number)]) for number in range(count)]
-    if any([share.wait() for share in shares]):
+    codes = [share.wait() for share in shares]
+    if any(codes):
         raise SystemExit("A process of the benchmark failed.")
 
 
@@ -352,8 +353,8 @@ def run_ray(folder: Path) -> Answer:
     order = read_order(folder)
     on_cpu = order.device == "cpu"
     ray.init(
-        num_cpus=order.processes, num_gpus=0 if on_cpu else 1, include_dashboard=False, log_to_driver=False,
-        object_store_memory=STORE_BYTES, logging_level="ERROR",
+        address="local", num_cpus=order.processes, num_gpus=0 if on_cpu else 1, include_dashboard=False,
+        log_to_driver=False, object_store_memory=STORE_BYTES, logging_level="ERROR",
     )  # fmt: skip
     logs = [] if order.mlflow is None else [MLflowLoggerCallback(tracking_uri=order.mlflow, experiment_name=NAME)]
     takes = {"cpu": 1} if on_cpu else {"cpu": 1, "gpu": order.ray_share}
@@ -435,7 +436,8 @@ def ray_answer(grid: Any, order: Order) -> Answer:
     failed = [one.error for one in grid if one.error]
     if failed and order.space is None:
         raise SystemExit(str(failed[0]))
-    scored = [(when, score(said, said["update"], order.updates), config) for when, said, config in ends if "update" in said]
+    ends = [one for one in ends if "update" in one[1]]
+    scored = [(when, score(said, said["update"], order.updates), config) for when, said, config in ends]
     if order.space is None:
         scores = {config["candidate"]: value for _, value, config in scored}
         return Answer([scores.get(number) for number in range(len(order.schedules))])

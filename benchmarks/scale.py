@@ -3,15 +3,15 @@
     python benchmarks/scale.py [--workers 10 100 1000] [--seconds 90] [--run-s 60] [--queue 1000 10000 100000]
 
 A simulated worker is a thread with a store, and so with connections, of its own. It does what a real one does to the
-database: claims a run, writes its measurements and renews its lease every third of the lease, finishes it; while nothing
-waits it looks again as seldom as a real one. It sleeps for half to one and a half times `--run-s` where a real one trains. All
-begin in the same moment. Latencies are what the worker waits, in milliseconds: half, 95 % and 99 % of the calls took no
-longer. The server is one of its own with PostgreSQL's usual settings but for `max_connections`; it shares this machine
-with the workers, so that the limits are those of the machine, and lower than those of a server that has one to itself.
+database: claims a run, writes its measurements and renews its lease every third of the lease, finishes it; while
+nothing waits it looks again as seldom as a real one. It sleeps for half to one and a half times `--run-s` where a real
+one trains. All begin in the same moment. Latencies are what a worker waits, in milliseconds: half, 95 % and 99 % of the
+calls took no longer. The server is one of its own with PostgreSQL's usual settings but for `max_connections`; it shares
+this machine with the workers, so that the limits found are lower than those of a server that has one to itself.
 
 Four tables: workers that train; the same with nothing to do, and with nothing to train (which shows the most that can
-be claimed and finished); claims in a long queue; what a run leaves in the database, whatever its horizon. Where PgBouncer
-is installed, also 1,000 workers behind it. Writes benchmarks/results/scale.md.
+be claimed and finished); claims in a long queue; what a run leaves in the database, whatever its horizon. Where
+PgBouncer is installed, also the most workers behind it. Writes benchmarks/results/scale.md.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from statistics import quantiles
 from typing import Any, TypeVar
 
 import psutil
+import psycopg
 from machine import about_code, about_machine
 from sqlalchemy.engine import make_url
 
@@ -46,7 +47,7 @@ from store_cases import STUDY, completed, make_study, row, searched  # noqa: E40
 from store_databases import query  # noqa: E402
 
 from schedsearch.errors import SchedsearchError  # noqa: E402
-from schedsearch.store import Claim, NewRun, Phase, RunState, Store  # noqa: E402
+from schedsearch.store import Claim, NewRun, Phase, Store  # noqa: E402
 from schedsearch.training.course import EVALUATIONS  # noqa: E402
 from schedsearch.workers.loop import LEASE_S, LONGEST_WAIT_S, SHORTEST_WAIT_S, WAIT_GROWTH  # noqa: E402
 
@@ -55,8 +56,15 @@ SPARE_CONNECTIONS = 30
 STACK_BYTES = 512 * 1024
 CLAIMS = 40
 POOLED = 20  # connections of PgBouncer to the server
-DRAINED_S = 20.0
+FLAT_OUT_S, QUEUED = 20.0, 20_000
+SETTLE_S = 10.0  # until a worker that finds nothing looks as seldom as it ever does
 spawn = multiprocessing.get_context("spawn")
+
+CONNECTED = "select count(*) as connections from pg_stat_activity where backend_type = 'client backend'"
+COUNTED = (
+    "select xact_commit + xact_rollback as transactions, deadlocks from pg_stat_database where datname = 'postgres'"
+)
+REPORTS_S = 1.1  # sessions report what they did once a second
 
 Latencies = dict[str, list[float]]
 T = TypeVar("T")
@@ -64,12 +72,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Part:
-    """What the workers of a scenario do. run_s: mean length of a run, 0 for none at all; seconds: of the measurement."""
+    """What the workers of a scenario do. run_s: mean length of a run, 0 for none at all; seconds: that they serve, of
+    which the first settle_s are not looked at."""
 
     workers: int
     seconds: float
     run_s: float
     processes: int
+    settle_s: float = 0.0
 
     def share(self, number: int) -> int:
         """How many of the workers process `number` simulates."""
@@ -82,11 +92,14 @@ class Simulated:
     def __init__(self, url: str, name: str) -> None:
         self.times: Latencies = defaultdict(list)
         self.failures: list[str] = []
+        self._since = 0.0
         self._name = name
         self._store = self.timed("open", lambda: Store.open(url))
 
-    def serve(self, run_s: float, until: float) -> None:
-        """Claim and finish until this moment of `time.monotonic()`."""
+    def serve(self, part: Part) -> None:
+        """Claim and finish as long as the scenario lasts."""
+        until = time.monotonic() + part.seconds
+        self._since = time.monotonic() + part.settle_s
         wait_s, kind = SHORTEST_WAIT_S, "first claim"
         while time.monotonic() < until:
             try:
@@ -98,7 +111,7 @@ class Simulated:
                     wait_s = min(WAIT_GROWTH * wait_s, LONGEST_WAIT_S)
                     continue
                 wait_s = SHORTEST_WAIT_S
-                self._train(claim, run_s * random.uniform(0.5, 1.5), until)
+                self._train(claim, part.run_s * random.uniform(0.5, 1.5), until)  # noqa: S311 - spreads them
             except SchedsearchError as error:
                 self.failures.append(str(error))
 
@@ -118,19 +131,23 @@ class Simulated:
                 return
             made = int(EVALUATIONS * (time.monotonic() - began) / length_s)
             self.timed("renew", lambda: self._store.renew(claim, LEASE_S))
-            rows = [row(update) for update in range(written, made)]
-            if rows:
-                self.timed("write", lambda: self._store.write_measurements(claim, rows))
+            if made > written:
+                self._write(claim, range(written, made))
             written = made
         time.sleep(max(0.0, left_s))
         if time.monotonic() < until:
             rows = [row(update) for update in range(written, EVALUATIONS)]
             self.timed("finish", lambda: self._store.finish(claim, completed(), rows))
 
+    def _write(self, claim: Claim, updates: range) -> None:
+        rows = [row(update) for update in updates]
+        self.timed("write", lambda: self._store.write_measurements(claim, rows))
+
     def timed(self, kind: str, action: Callable[[], T]) -> T:
         started = time.perf_counter()
         done = action()
-        self.times[kind].append(1000 * (time.perf_counter() - started))
+        if time.monotonic() >= self._since:
+            self.times[kind].append(1000 * (time.perf_counter() - started))
         return done
 
 
@@ -145,7 +162,7 @@ def simulate(url: str, part: Part, number: int, gate: Any, answers: Any) -> None
         workers.append(worker)
         ready.release()
         go.wait()
-        worker.serve(part.run_s, time.monotonic() + part.seconds)
+        worker.serve(part)
         worker.leave()
 
     threads = [threading.Thread(target=live, args=(index,)) for index in range(part.share(number))]
@@ -185,16 +202,18 @@ class Seen:
 
 @dataclass
 class Watch:
-    """Looks at the server four times a second, from the moment all workers are connected."""
+    """Looks at the server once a second, by a connection of its own that is not counted."""
 
     url: str
     connections: int = 0
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        while not self._ended.wait(0.25):
-            counted = query(self.url, "select count(*) as n from pg_stat_activity where backend_type = 'client backend'")
-            self.connections = max(self.connections, counted[0]["n"] - 1)
+        plain = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(plain, autocommit=True) as looking:
+            while not self._ended.wait(1.0):
+                row = looking.execute(CONNECTED).fetchone()
+                self.connections = max(self.connections, 0 if row is None else row[0] - 1)
 
     def end(self) -> None:
         self._ended.set()
@@ -212,10 +231,12 @@ def scenario(server: PostgresServer, part: Part, *, runs: int, through: str | No
     looking = threading.Thread(target=watch.run)
     gate.wait()
     looking.start()
+    began = time.monotonic()
+    time.sleep(part.settle_s)
     before, server_cpu, started = counters(server.url), cpu_s(server.process_id), time.monotonic()
-    time.sleep(part.seconds)
-    wall = time.monotonic() - started
+    time.sleep(max(0.0, part.seconds - REPORTS_S - (time.monotonic() - began)))
     after, server_cpu = counters(server.url), cpu_s(server.process_id) - server_cpu
+    wall = time.monotonic() - started
     watch.end()
     told = [answers.get(timeout=300) for _ in children]
     for child in children:
@@ -232,16 +253,15 @@ def scenario(server: PostgresServer, part: Part, *, runs: int, through: str | No
     return Seen(
         part, times, [one for _, some, _ in told for one in some], int(ended["finished"]), int(ended["twice"]),
         (after["transactions"] - before["transactions"]) / wall, after["deadlocks"] - before["deadlocks"],
-        server_cpu / wall, sum(cpu for _, _, cpu in told) / wall, watch.connections,
+        server_cpu / wall, sum(cpu for _, _, cpu in told) / part.seconds, watch.connections,
         "directly" if through is None else f"PgBouncer, {POOLED} connections",
     )  # fmt: skip
 
 
 def counters(url: str) -> dict[str, int]:
     """What the server has counted so far."""
-    time.sleep(1.1)  # sessions report once a second
-    asked = "select xact_commit + xact_rollback as transactions, deadlocks from pg_stat_database where datname = 'postgres'"
-    return query(url, asked)[0]
+    time.sleep(REPORTS_S)
+    return query(url, COUNTED)[0]
 
 
 def cpu_s(process_id: int) -> float:
@@ -262,14 +282,15 @@ def fill(url: str, runs: int) -> int:
         query(url, "truncate schedsearch_study cascade")
         study = make_study(store)
         candidate = store.add_candidate(study.id, searched())
-        store.add_runs(study.id, [NewRun(candidate, Phase.SEARCH, 0, seed, STUDY.total_updates) for seed in range(runs)])
+        waiting = [NewRun(candidate, Phase.SEARCH, 0, seed, STUDY.total_updates) for seed in range(runs)]
+        store.add_runs(study.id, waiting)
     query(url, "analyze")
     return study.id
 
 
 @dataclass(frozen=True)
 class Queue:
-    """Claims and finishes of one worker beside so many other runs, in milliseconds. bytes_a_run: in the database."""
+    """Claims and finishes of one worker beside so many other runs, in milliseconds."""
 
     waiting: int
     finished: int
@@ -279,8 +300,9 @@ class Queue:
 def queued(url: str, waiting: int, finished: int) -> Queue:
     """One worker in a long queue, or in a study with a long past."""
     study_id = fill(url, waiting + finished)
-    past = f"select id from schedsearch_run order by id limit {finished}"
-    query(url, f"update schedsearch_run set state = 'completed', attempt = 1, score = 1 where id in ({past})")
+    first = query(url, "select min(id) as id from schedsearch_run")[0]["id"]
+    past = f"state = 'completed', attempt = 1, score = 1 where id < {first + finished}"
+    query(url, f"update schedsearch_run set {past}")  # noqa: S608 - of a number of our own
     query(url, "analyze schedsearch_run")
     worker = Simulated(url, "one")
     for _ in range(CLAIMS):
@@ -292,10 +314,10 @@ def queued(url: str, waiting: int, finished: int) -> Queue:
 
 
 def bytes_a_run(url: str) -> float:
-    """Of the tables and indices that grow with runs."""
-    tables = "'schedsearch_run'", "'schedsearch_measurement'"
-    size = query(url, f"select {' + '.join(f'pg_total_relation_size({one})' for one in tables)} as bytes")[0]["bytes"]
-    return float(size) / query(url, "select count(*) as n from schedsearch_run where state = 'completed'")[0]["n"]
+    """What a finished run with all its measurements takes, indices included."""
+    size = "select pg_total_relation_size('{0}')::float / count(*) as bytes from {0}"
+    own, each = (query(url, size.format(f"schedsearch_{name}"))[0]["bytes"] for name in ("run", "measurement"))
+    return float(own + EVALUATIONS * each)
 
 
 @contextmanager
@@ -334,8 +356,8 @@ def at(latencies: Sequence[float]) -> str:
 def training_row(seen: Seen) -> str:
     calls = seen.times["renew"] + seen.times["write"]
     return (
-        f"| {seen.part.workers:,} | {seen.via} | {seen.finished:,} | {seen.transactions:.0f} | {at(seen.times['claim'])} "
-        f"| {at(calls)} | {at(seen.times['finish'])} | {at(seen.times['first claim'])} "
+        f"| {seen.part.workers:,} | {seen.via} | {seen.finished:,} | {seen.transactions:.0f} "
+        f"| {at(seen.times['claim'])} | {at(calls)} | {at(seen.times['finish'])} | {at(seen.times['first claim'])} "
         f"| {len(seen.failures)} | {seen.deadlocks} | {seen.twice} | {seen.connections:,} "
         f"| {seen.server_cores:.2f} | {seen.client_cores:.2f} |\n"
     )
@@ -355,26 +377,44 @@ def queue_row(one: Queue) -> str:
     return f"| {one.waiting:,} | {one.finished:,} | {at(one.times['claim'])} | {at(one.times['finish'])} |\n"
 
 
-def report(trained: list[Seen], flat_out: list[Seen], queues: list[Queue], size: float, given: argparse.Namespace) -> str:
+TRAINING_HEAD = (
+    "| workers | connected | runs finished | transactions a second | claim | renew and write | finish "
+    "| first claim, all at once | failed calls | deadlocks | claimed twice | connections | server | workers |\n"
+    "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+)
+FLAT_OUT_HEAD = (
+    "| | workers | runs a second | transactions a second | claim | finish "
+    "| failed calls | deadlocks | server | workers |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+)
+QUEUE_HEAD = "| waiting | finished | claim | finish |\n|--:|--:|--:|--:|\n"
+
+
+@dataclass
+class Tables:
+    """Everything that was measured. kept_bytes: in the database, of a finished run."""
+
+    trained: list[Seen] = field(default_factory=list)
+    flat_out: list[Seen] = field(default_factory=list)
+    queues: list[Queue] = field(default_factory=list)
+    kept_bytes: float = 0.0
+
+
+def report(tables: Tables, given: argparse.Namespace, postgresql: str) -> str:
+    trains = f"runs of {given.run_s:.0f} s (half to one and a half times that), for {given.seconds:.0f} s"
     return (
         "# How far one database carries\n\n"
         f"Made by `python benchmarks/scale.py`, {datetime.now(UTC):%Y-%m-%d}, {about_code()}, {about_machine()} "
-        f"PostgreSQL {given.postgresql} and the simulated workers share the machine. Latencies in milliseconds: half, 95 % and "
-        f"99 % of the calls took no longer; the server's and the workers' load in cores.\n\n"
-        f"## Workers that train runs of {given.run_s:.0f} s (half to one and a half times that), for {given.seconds:.0f} s\n\n"
-        "| workers | connected | runs finished | transactions a second | claim | renew and write | finish "
-        "| first claim, all at once | failed calls | deadlocks | claimed twice | connections | server | workers |\n"
-        "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-        + "".join(map(training_row, trained))
-        + "\n## Workers without training\n\n"
-        "| | workers | runs a second | transactions a second | claim | finish | failed calls | deadlocks | server | workers |\n"
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-        + "".join(map(flat_out_row, flat_out))
-        + "\n## One worker in a long queue\n\n| waiting | finished | claim | finish |\n|--:|--:|--:|--:|\n"
-        + "".join(map(queue_row, queues))
-        + "\n## Horizon\n\n"
-        f"A run is measured about {EVALUATIONS} times whatever its horizon, and leaves {size / 1000:.1f} kB in the "
-        f"database, indices included. While it is trained its lease is renewed every {LEASE_S / 3:.0f} s.\n"
+        f"PostgreSQL {postgresql} and the simulated workers share the machine{given.note}. Latencies in milliseconds: "
+        "half, 95 % and 99 % of the calls took no longer. Server, workers: their load in cores.\n\n"
+        f"## Workers that train {trains}\n\n"
+        f"{TRAINING_HEAD}{''.join(map(training_row, tables.trained))}\n"
+        f"## Workers without training\n\n{FLAT_OUT_HEAD}{''.join(map(flat_out_row, tables.flat_out))}\n"
+        f"## One worker in a long queue\n\n{QUEUE_HEAD}{''.join(map(queue_row, tables.queues))}\n"
+        "## Horizon\n\n"
+        f"A run is measured about {EVALUATIONS} times whatever its horizon, and leaves "
+        f"{tables.kept_bytes / 1000:.1f} kB in the database, indices included. While it is trained "
+        f"its lease is renewed every {LEASE_S / 3:.0f} s.\n"
     )
 
 
@@ -384,31 +424,45 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=90.0)
     parser.add_argument("--run-s", type=float, default=60.0)
     parser.add_argument("--queue", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    parser.add_argument("--note", default="", help="what else was going on, for the result's head")
     given = parser.parse_args()
-    processes, most = os.cpu_count() or 1, max(given.workers)
-    with PostgresServer(most + SPARE_CONNECTIONS) as server:
-        given.postgresql = query(server.url, "show server_version")[0]["server_version"].split()[0]
-        trained, flat_out, queues = [], [], []
-        for workers in given.workers:
-            part = Part(workers, given.seconds, given.run_s, min(processes, workers))
-            waiting = int(4 * workers * (1 + given.seconds / given.run_s))
-            trained.append(scenario(server, part, runs=waiting))
-            print(training_row(trained[-1]), trained[-1].failures[:3], flush=True)
-        size = bytes_a_run(server.url)
-        if shutil.which("pgbouncer"):
-            with pooler(server) as url:
-                trained.append(scenario(server, part, runs=waiting, through=url))
-            print(training_row(trained[-1]), trained[-1].failures[:3], flush=True)
-        for workers in given.workers:
-            for runs in (0, 20_000):
-                part = Part(workers, min(DRAINED_S, given.seconds), 0.0, min(processes, workers))
-                flat_out.append(scenario(server, part, runs=runs))
-                print(flat_out_row(flat_out[-1]), flat_out[-1].failures[:3], flush=True)
-        for size_of_queue in given.queue:
-            for waiting, finished in ((size_of_queue, 0), (CLAIMS, size_of_queue)):
-                queues.append(queued(server.url, waiting, finished))
-                print(queue_row(queues[-1]), flush=True)
-    RESULT.write_text(report(trained, flat_out, queues, size, given))
+    with PostgresServer(max(given.workers) + SPARE_CONNECTIONS) as server:
+        postgresql = query(server.url, "show server_version")[0]["server_version"].split()[0]
+        tables = Tables()
+        training(server, given, tables)
+        without_training(server, given, tables)
+        for size in given.queue:
+            for waiting, finished in ((size, 0), (CLAIMS, size)):
+                tables.queues.append(queued(server.url, waiting, finished))
+                print(queue_row(tables.queues[-1]), flush=True)
+    RESULT.write_text(report(tables, given, postgresql))
+
+
+def training(server: PostgresServer, given: argparse.Namespace, tables: Tables) -> None:
+    """Every number of workers, and the most of them behind PgBouncer."""
+    for workers in given.workers:
+        part = Part(workers, given.seconds, given.run_s, processes(workers))
+        waiting = int(4 * workers * (1 + given.seconds / given.run_s))
+        tables.trained.append(scenario(server, part, runs=waiting))
+        print(training_row(tables.trained[-1]), tables.trained[-1].failures[:3], flush=True)
+    tables.kept_bytes = bytes_a_run(server.url)
+    if shutil.which("pgbouncer"):
+        with pooler(server) as url:
+            tables.trained.append(scenario(server, part, runs=waiting, through=url))
+        print(training_row(tables.trained[-1]), tables.trained[-1].failures[:3], flush=True)
+
+
+def without_training(server: PostgresServer, given: argparse.Namespace, tables: Tables) -> None:
+    for workers in given.workers:
+        for runs, settle_s in ((0, SETTLE_S), (QUEUED, 0.0)):
+            part = Part(workers, FLAT_OUT_S + settle_s, 0.0, processes(workers), settle_s)
+            tables.flat_out.append(scenario(server, part, runs=runs))
+            print(flat_out_row(tables.flat_out[-1]), tables.flat_out[-1].failures[:3], flush=True)
+
+
+def processes(workers: int) -> int:
+    """Of this machine, that simulate so many workers."""
+    return min(os.cpu_count() or 1, workers)
 
 
 if __name__ == "__main__":
