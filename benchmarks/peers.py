@@ -5,19 +5,20 @@
 
 `throughput` (the default): everybody trains the same candidates on the same seed at the same horizon, from the shell's
 prompt to the last number in MLflow; what each does is in benchmarks/peer_systems.py. The candidates are drawn from the
-space `framework` with a fixed seed, their base LRs from the lower half of the task's range, so that nothing diverges and
-nobody is done sooner for stopping sooner. One turn has all three, in an order that moves on; turns are added while the
-task has minutes left, at most `--turns`. A ratio is of one turn. The scores must agree, and how far they do is printed.
+space `framework` with a fixed seed, their base LRs from the lower half of the task's range, so that nothing diverges
+and nobody is done sooner for stopping sooner. One turn has all three, in an order that moves on; turns are added while
+the task has minutes left, at most `--turns`. A ratio is of one turn. The scores must agree, and how far they do is
+printed.
 
 `verified`: a whole `schedsearch launch`, which ends with a schedule that fresh seeds have confirmed. Then Optuna (TPE,
 its default MedianPruner) and Ray Tune (OptunaSearch, ASHA) search the same space for `--patience` times as long, one
 training a candidate. Whatever each would have named at any time is trained again on the seeds that ours is judged by,
-which nobody has searched on; a peer's time includes the confirmation of its winner and of one baseline. It is as good once
-its mean is no worse than ours, and cannot be told apart once the 95 % interval of the difference, paired by seed, reaches 0.
-That a peer stops at that moment is its advantage: its user would not know.
+on which nobody has searched; a peer's time includes the confirmation of its winner and of one baseline. It is as good
+once its mean is no worse than ours, and cannot be told apart once the 95 % interval of the difference, paired by seed,
+reaches 0. That a peer stops at that moment is its advantage: its user would not know.
 
-Needs `pip install 'ray[tune]'` (`[bench]`). On an accelerator (`--device cuda:0`) Optuna has one process a device, Ray Tune
-`--ray-share` of the device a trial. Writes benchmarks/results/peers.md and benchmarks/results/peers_verified.md.
+Needs `pip install 'ray[tune]'` (the extra `bench`). On an accelerator (`--device cuda:0`) Optuna has one process a
+device, Ray Tune `--ray-share` of the device a trial. Writes benchmarks/results/peers.md or peers_verified.md.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ from scipy.stats import t as student
 SYSTEMS = ("schedsearch", "optuna", "ray")
 NAMES = {"schedsearch": "schedsearch", "optuna": "Optuna, plain", "ray": "Ray Tune"}
 FOLDER = Path(__file__).parent
-RESULTS = {part: FOLDER / "results" / f"{name}.md" for part, name in (("throughput", "peers"), ("verified", "peers_verified"))}
+RESULTS = {
+    "throughput": FOLDER / "results" / "peers.md",
+    "verified": FOLDER / "results" / "peers_verified.md",
+}
+TASKS = {"throughput": ("digits", "mnist1d", "mnist5k", "charlm"), "verified": ("digits",)}
 AGREE = 1e-3  # relative; arrays differ from single runs by less
 ORPHANS_S = 15.0
 SET_CHILD_SUBREAPER = 36
@@ -92,7 +97,8 @@ def run(system: str, order: Order, folder: Path) -> Done:
 
 
 def adopt_orphans() -> None:
-    """Processes whose parent ended become children of this one, so that their processor time is counted, too (Linux)."""
+    """From here on, processes whose parent has ended become children of this one, and their processor time is counted
+    (on Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -136,7 +142,7 @@ def mlflow_copy(template: Path, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Turn:
-    """Every system once. order: who began."""
+    """Every system once."""
 
     done: dict[str, Done]
 
@@ -238,9 +244,9 @@ def throughput_report(sections: Sequence[str], given: argparse.Namespace) -> str
     return (
         "# The same trainings, side by side\n\n"
         f"{made_by('throughput', given)} {given.processes} processes of one thread, or one on a GPU; MLflow: {mlflow}. "
-        "Wall time is from the shell's prompt to the last number in MLflow, with all that starting takes; processor time "
-        "is that of every process. Ratios are of one turn, their median and range over the turns; above 1 is better. "
-        "Scores are compared with plain Optuna's, relative.\n" + "".join(sections)
+        "Wall time is from the shell's prompt to the last number in MLflow, with all that starting takes; "
+        "processor time is that of every process. Ratios are of one turn, their median and range over the turns; above "
+        "1 is better. Scores are compared with plain Optuna's, relative.\n" + "".join(sections)
     )
 
 
@@ -352,7 +358,8 @@ def judge(schedules: Sequence[dict[str, Any]], order: Order, seeds: int, folder:
     """Train every schedule on the same fresh seeds; one that diverges has an infinite score."""
     several = list({text(one): one for one in schedules}.values())
     pairs = [(one, JUDGE_SEED + seed) for one in several for seed in range(seeds)]
-    asked = replace(order, schedules=[one for one, _ in pairs], seeds=[seed for _, seed in pairs], space=None, until=0.0)
+    schedules, fresh = [one for one, _ in pairs], [seed for _, seed in pairs]
+    asked = replace(order, schedules=schedules, seeds=fresh, space=None, until=0.0)
     done = run("confirm", asked, folder)
     scores = [np.inf if one is None else one for one in done.answer.scores]
     parts = {text(one): scores[seeds * row : seeds * (row + 1)] for row, one in enumerate(several)}
@@ -414,7 +421,8 @@ class Race:
             if peer.named:
                 yield self._row(NAMES[peer.system], wall_s, peer.named[-1].schedule, what, *times)
             else:
-                yield f"| {self.seed} | {NAMES[peer.system]} | {wall_s:.0f} | {what} | - | - | {times[0]} | {times[1]} |\n"
+                empty = f"| {self.seed} | {NAMES[peer.system]} | {wall_s:.0f} | {what} | - | - "
+                yield f"{empty}| {times[0]} | {times[1]} |\n"
         yield self._row("best baseline of ours", self.ours.wall_s, self.baseline, "-", "-", "-")
 
     def _time(self, peer: Searched, *, told_apart: bool) -> str:
@@ -427,24 +435,22 @@ class Race:
         scores = self.judged.of(schedule)
         difference, half = self.judged.difference(schedule, self.winner)
         behind = "-" if schedule == self.winner else f"{difference:+.4f} +- {half:.4f}"
-        return (
-            f"| {self.seed} | {who} | {wall_s:.0f} | {what} | {mean(scores):.4f} +- {half_width(scores):.4f} | {behind} "
-            f"| {times[0]} | {times[1]} |\n"
-        )
+        reached = f"{mean(scores):.4f} +- {half_width(scores):.4f}"
+        return f"| {self.seed} | {who} | {wall_s:.0f} | {what} | {reached} | {behind} | {times[0]} | {times[1]} |\n"
 
 
 def verified_section(races: Sequence[Race], given: argparse.Namespace) -> str:
     head = (
-        f"\n## {races[0].task}: {given.trials} candidates, space `{given.space}`, judged on {given.seeds} fresh seeds\n\n"
-        "| study seed | | wall, s | trained | loss of what it names at the end | difference to ours | not told apart from ours after "
-        "| as good as ours after |\n|--:|---|--:|---|---|---|---|---|\n"
+        f"\n## {races[0].task}: {given.trials} candidates, space `{given.space}`, {given.seeds} fresh seeds judge\n\n"
+        "| study seed | | wall, s | trained | loss of what it names at the end | difference to ours "
+        "| not told apart from ours after | as good as ours after |\n|--:|---|--:|---|---|---|---|---|\n"
     )
     return head + "".join(row for race in races for row in race.rows()) + "".join(summary(races))
 
 
 def summary(races: Sequence[Race]) -> Iterable[str]:
     """Ratios over the studies: how long a peer took, of what ours took."""
-    yield "\nTime to a verified schedule, relative to ours (median and range over the studies in which it came in time):\n\n"
+    yield "\nTime to a verified schedule, of ours (median and range over the studies in which it came in time):\n\n"
     for number, peer in enumerate(races[0].peers):
         parts = []
         for told_apart, words in ((True, "one that cannot be told apart"), (False, "one as good")):
@@ -457,10 +463,10 @@ def summary(races: Sequence[Race]) -> Iterable[str]:
 def verified_report(sections: Sequence[str], given: argparse.Namespace) -> str:
     return (
         "# The way to an equally good schedule that is verified\n\n"
-        f"{made_by('verified', given)} {given.processes} processes of one thread, or one on a GPU; nobody writes to MLflow. "
-        f"The peers search {given.patience:g} times as long as our whole study took, with one training a candidate; their "
-        "times include the confirmation of one schedule and one baseline on the judging seeds. Losses are means over these "
-        "seeds with 95 % intervals.\n" + "".join(sections)
+        f"{made_by('verified', given)} {given.processes} processes of one thread, or one on a GPU; nobody writes to "
+        f"MLflow. The peers search {given.patience:g} times as long as our whole study took, with one training a "
+        "candidate; their times include the confirmation of one schedule and one baseline on the judging seeds. Losses "
+        "are means over these seeds with 95 % intervals.\n" + "".join(sections)
     )
 
 
@@ -478,7 +484,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--mlflow", choices=["sqlite", "none"], default="sqlite")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--processes", type=int, help="default: one a core, or one on a GPU")
-    parser.add_argument("--ray-share", type=float, default=0.25, help="of an accelerator, one of Ray Tune's trials takes")
+    parser.add_argument("--ray-share", type=float, default=0.25, help="of an accelerator, a trial of Ray Tune takes")
     parser.add_argument("--trials", type=int, default=24, help="verified: candidates of our study")
     parser.add_argument("--space", default="quick", help="verified")
     parser.add_argument("--studies", type=int, default=3, help="verified: study seeds 0, 1, ...")
@@ -486,7 +492,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=8, help="verified: fresh seeds that judge")
     parser.add_argument("--keep", type=Path, help="leave everything in this folder")
     given = parser.parse_args()
-    given.tasks = given.tasks or (["digits", "mnist1d", "mnist5k", "charlm"] if given.part == "throughput" else ["digits"])
+    given.tasks = given.tasks or list(TASKS[given.part])
     given.processes = given.processes or ((os.cpu_count() or 1) if given.device == "cpu" else 1)
     return given
 
