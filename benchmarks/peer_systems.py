@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -414,13 +414,7 @@ def ray_search(order: Order) -> Any:
         space = {"candidate": optuna.distributions.IntDistribution(0, max(1, len(numbers) - 1))}
         listed = OptunaSearch(space, points_to_evaluate=[{"candidate": number} for number in numbers], **aim)
         return tune.TuneConfig(search_alg=listed, num_samples=len(numbers), reuse_actors=True)
-    from schedsearch.space import SearchSpace
-
-    given = dict(order.space)
-
-    def ask(trial: Any) -> None:
-        SearchSpace.from_dict(given).build(trial)
-
+    ask = partial(ask_in, dict(order.space))
     return tune.TuneConfig(
         search_alg=OptunaSearch(ask, sampler=optuna.samplers.TPESampler(seed=order.search_seed), **aim),
         scheduler=ASHAScheduler(time_attr="training_iteration", max_t=min(EVALUATIONS, order.updates), **aim),
@@ -429,6 +423,13 @@ def ray_search(order: Order) -> Any:
         time_budget_s=max(1.0, order.until - time.time()),
         reuse_actors=True,
     )
+
+
+def ask_in(space: Mapping[str, Any], trial: Any) -> None:
+    """Ask Optuna's trial for a candidate of the space. (Ray pickles the search, so that it has a name.)"""
+    from schedsearch.space import SearchSpace
+
+    SearchSpace.from_dict(space).build(trial)
 
 
 def ray_answer(grid: Any, order: Order) -> Answer:

@@ -21,6 +21,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ RESULT = Path(__file__).with_name("results") / "scale.md"
 SPARE_CONNECTIONS = 30
 STACK_BYTES = 512 * 1024
 CLAIMS = 40
+CONNECTS_A_SECOND = 50  # of one process
 POOLED = 20  # connections of PgBouncer to the server
 FLAT_OUT_S, QUEUED = 20.0, 20_000
 SETTLE_S = 10.0  # until a worker that finds nothing looks as seldom as it ever does
@@ -94,7 +96,7 @@ class Simulated:
         self.failures: list[str] = []
         self._since = 0.0
         self._name = name
-        self._store = self.timed("open", lambda: Store.open(url))
+        self._store = self._open(url)
 
     def serve(self, part: Part) -> None:
         """Claim and finish as long as the scenario lasts."""
@@ -114,6 +116,15 @@ class Simulated:
                 self._train(claim, part.run_s * random.uniform(0.5, 1.5), until)  # noqa: S311 - spreads them
             except SchedsearchError as error:
                 self.failures.append(str(error))
+
+    def _open(self, url: str) -> Store:
+        """As whoever starts workers would: one that does not reach the server is started again."""
+        while True:
+            try:
+                return Store.open(url)
+            except SchedsearchError as error:
+                self.failures.append(str(error))
+                time.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - spreads them
 
     def leave(self) -> None:
         self._store.close()
@@ -158,6 +169,7 @@ def simulate(url: str, part: Part, number: int, gate: Any, answers: Any) -> None
     ready, go = threading.Semaphore(0), threading.Event()
 
     def live(index: int) -> None:
+        time.sleep(index / CONNECTS_A_SECOND)
         worker = Simulated(url, f"simulated-{number}-{index}")
         workers.append(worker)
         ready.release()
@@ -224,7 +236,7 @@ def scenario(server: PostgresServer, part: Part, *, runs: int, through: str | No
     fill(server.url, runs)
     gate, answers = spawn.Barrier(part.processes + 1), spawn.Queue()
     given = [(through or server.url, part, number, gate, answers) for number in range(part.processes)]
-    children = [spawn.Process(target=simulate, args=one) for one in given]
+    children = [spawn.Process(target=simulate, args=one, daemon=True) for one in given]
     for child in children:
         child.start()
     watch = Watch(server.url)
@@ -330,18 +342,18 @@ def pooler(server: PostgresServer) -> Iterator[str]:
         settings = (
             f"[databases]\npostgres = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
             f"listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {folder / 'users.txt'}\n"
-            f"pool_mode = transaction\ndefault_pool_size = {POOLED}\nmax_client_conn = 3000\n"
+            f"pool_mode = transaction\nlisten_backlog = 4000\ndefault_pool_size = {POOLED}\nmax_client_conn = 3000\n"
             "ignore_startup_parameters = options\n"
         )
         (folder / "pgbouncer.ini").write_text(settings)
         as_user = ["runuser", "-u", CLUSTER_USER, "--"] if os.geteuid() == 0 else []
         command = [*as_user, str(shutil.which("pgbouncer")), "--quiet", str(folder / "pgbouncer.ini")]
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, start_new_session=True)
         try:
             time.sleep(2)
             yield make_url(server.url).set(port=port).render_as_string(hide_password=False)
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 
