@@ -166,8 +166,7 @@ def run_schedsearch(folder: Path) -> Answer:
     with Store.open(storage) as store, LocalWorkers(storage) as workers:
         study_id = queue(store, order)
         mirror = MirrorProcess(storage, NAME, order.mlflow or "none", folder)
-        cores = order.processes if order.device == "cpu" else None
-        workers.serve(NAME, posts((order.device,), cores, order.processes), folder / "logs")
+        workers.serve(NAME, posts((order.device,), None, order.processes, order.processes), folder / "logs")
         mirror.start()
         while any(not run.is_finished for states in store.counts(study_id).values() for run in states):
             workers.revive()
