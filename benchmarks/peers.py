@@ -245,8 +245,9 @@ def throughput_report(sections: Sequence[str], given: argparse.Namespace) -> str
         "# The same trainings, side by side\n\n"
         f"{made_by('throughput', given)} {given.processes} processes of one thread, or one on a GPU; MLflow: {mlflow}. "
         "Wall time is from the shell's prompt to the last number in MLflow, with all that starting takes; "
-        "processor time is that of every process; of a GPU, device time is the wall time. Ratios are of one turn, their "
-        "median and range over the turns; above 1 is better. Scores are compared with plain Optuna's, relative.\n" + "".join(sections)
+        "processor time is that of every process; of a GPU, device time is the wall time. Ratios are of one turn, "
+        "their median and range over the turns; above 1 is better. Scores are compared with plain Optuna's, relative.\n"
+        + "".join(sections)
     )
 
 

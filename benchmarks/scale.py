@@ -56,7 +56,8 @@ RESULT = Path(__file__).with_name("results") / "scale.md"
 SPARE_CONNECTIONS = 30
 STACK_BYTES = 512 * 1024
 CLAIMS = 40
-CONNECTS_A_SECOND = 50  # of one process
+CONNECTS_A_SECOND = 20  # of one process
+WORKERS_A_PROCESS = 100
 POOLED = 20  # connections of PgBouncer to the server
 FLAT_OUT_S, QUEUED = 20.0, 20_000
 SETTLE_S = 10.0  # until a worker that finds nothing looks as seldom as it ever does
@@ -473,8 +474,8 @@ def without_training(server: PostgresServer, given: argparse.Namespace, tables: 
 
 
 def processes(workers: int) -> int:
-    """Of this machine, that simulate so many workers."""
-    return min(os.cpu_count() or 1, workers)
+    """So many simulate these workers: few enough to a process that its threads do not wait for each other."""
+    return min(workers, max(os.cpu_count() or 1, workers // WORKERS_A_PROCESS))
 
 
 if __name__ == "__main__":
