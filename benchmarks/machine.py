@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("numpy", "scipy", "torch", "botorch", "optuna", "smac", "ConfigSpace")
+PACKAGES = ("numpy", "scipy", "torch", "botorch", "optuna", "smac", "ConfigSpace", "mlflow", "ray")
 
 
 def about_machine() -> str:
@@ -24,6 +25,15 @@ def code_version() -> str:
     package = Path(__file__).parent.parent / "schedsearch"
     paths = [path for room in ("schedule", "space", "search") for path in sorted((package / room).glob("*.[pj]*"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:8]
+
+
+def about_code() -> str:
+    """The version of the package, and the commit where the sources are under version control."""
+    from schedsearch import __version__
+
+    asked = ["git", "describe", "--always", "--dirty"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=Path(__file__).parent).stdout.strip()
+    return f"schedsearch {__version__} ({said})" if said else f"schedsearch {__version__}"
 
 
 def _version(name: str) -> str | None:

@@ -71,12 +71,16 @@ def postgresql_programs() -> Path | None:
 
 
 class PostgresServer:
-    """A PostgreSQL cluster of its own that can be stopped without warning and started again; a context manager."""
+    """A PostgreSQL cluster of its own that can be stopped without warning and started again; a context manager.
 
-    def __init__(self) -> None:
+    connections: the most that it takes.
+    """
+
+    def __init__(self, connections: int = 200) -> None:
         programs = postgresql_programs()
         assert programs is not None
         self._programs = programs
+        self._connections = connections
         self._folder = Path(tempfile.mkdtemp(prefix="schedsearch-postgresql-"))
         if os.geteuid() == 0:
             shutil.chown(self._folder, CLUSTER_USER)
@@ -93,8 +97,16 @@ class PostgresServer:
         shutil.rmtree(self._folder)
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' "
+            f"-c max_connections={self._connections}"
+        )
         self._run("pg_ctl", "--wait", "--log", str(self._folder / "server.log"), "--options", options, "start")
+
+    @property
+    def process_id(self) -> int:
+        """Of the server's first process, whose children serve one connection each."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def stop(self) -> None:
         """As a power cut would: nothing is finished, nobody is told."""

@@ -141,6 +141,7 @@ def connection_arguments(url: URL) -> dict[str, Any]:
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
                 "tcp_user_timeout": 30_000,
+                "prepare_threshold": None,  # what is prepared belongs to a session, which a pooler lends to the next
             },
             "isolation_level": "READ COMMITTED",
         }

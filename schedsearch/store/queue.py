@@ -97,19 +97,7 @@ def _lock_next_waiting(connection: Connection, study_id: int | None, without: Co
     Studies are asked one by one, through an index that is in the order of the runs: InnoDB locks whatever it reads, so
     that a join with the studies, or a sort, would lock the whole queue and show an empty one to the other workers.
     """
-    oldest = func.min(run.c.id)
-    having = (
-        select(run.c.study_id)
-        .join(study, run.c.study_id == study.c.id)
-        .where(run.c.state == WAITING, study.c.state == StudyState.RUNNING.value)
-        .group_by(run.c.study_id)
-        .order_by(oldest)
-    )
-    if study_id is not None:
-        having = having.where(run.c.study_id == study_id)
-    if without:
-        having = having.where(run.c.study_id.not_in(without))
-    for one in connection.scalars(having).all():
+    for one in _studies_that_wait(connection, study_id, without):
         run_id = connection.scalar(
             select(run.c.id)
             .where(run.c.state == WAITING, run.c.study_id == one)
@@ -121,6 +109,19 @@ def _lock_next_waiting(connection: Connection, study_id: int | None, without: Co
         if run_id is not None:
             return int(run_id)
     return None
+
+
+def _studies_that_wait(connection: Connection, study_id: int | None, without: Collection[int]) -> Sequence[int]:
+    """Running studies with a waiting run, the one with the oldest first, without some; of one that is named only
+    whether it is among them, for which a single waiting run is read, however many there are."""
+    waiting, running = run.c.state == WAITING, study.c.state == StudyState.RUNNING.value
+    if study_id is not None:
+        one_waits = select(run.c.id).where(waiting, run.c.study_id == study_id).exists()
+        named = select(study.c.id).where(study.c.id == study_id, running, one_waits)
+        return connection.scalars(named).all()
+    joined = select(run.c.study_id).join(study, run.c.study_id == study.c.id).where(waiting, running)
+    joined = joined.where(run.c.study_id.not_in(without)) if without else joined
+    return connection.scalars(joined.group_by(run.c.study_id).order_by(func.min(run.c.id))).all()
 
 
 def _mine(claim: Claim) -> list[Any]:

@@ -62,6 +62,17 @@ def test_the_servers_list_of_sessions_names_the_process(postgresql: str, owner: 
 
 
 @pytest.mark.xdist_group("store-PostgreSQL")
+def test_nothing_is_prepared_so_that_a_pooler_may_lend_the_session_on(postgresql: str, owner: str) -> None:
+    engine = engine_of(owner, postgresql)
+    with engine.connect() as connection:
+        for number in range(10):
+            connection.execute(text("select :number + 1"), {"number": number})
+        prepared = connection.scalar(text("select count(*) from pg_prepared_statements"))
+    engine.dispose()
+    assert prepared == 0
+
+
+@pytest.mark.xdist_group("store-PostgreSQL")
 def test_a_user_may_add_options_of_their_own(postgresql: str) -> None:
     engine = make_engine(f"{postgresql}?options=-c%20work_mem%3D8MB")
     assert settings(engine, ("work_mem", "lock_timeout"), "show {}") == {"work_mem": "8MB", "lock_timeout": "30s"}
