@@ -7,6 +7,7 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+PRECISIONS = ("float32", "bfloat16")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 USUAL_BASE_LRS = {
     "sgd": (1e-2, 3.0),
@@ -81,6 +83,7 @@ class Task(ABC):
     momentum: float = option(0.9, "of `momentum` and `nesterov`", above=0, below=1)
     weight_decay: float = option(0.0, "decoupled in `adamw`, an L2 term elsewhere", at_least=0)
     clip_grad_norm: float | None = option(None, "largest norm of the gradient", kind=float, above=0)
+    precision: str = option("float32", "of the model and the loss; bfloat16: by torch's autocast", choices=PRECISIONS)
 
     def __init__(self, **options: Any) -> None:
         values, faults = read_options(self.name, declared_options(type(self)), options)
@@ -122,6 +125,14 @@ class Task(ABC):
         )
 
     # ---- what follows from it
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """In which model, loss and metrics are asked. With `precision` = bfloat16 torch computes in it what loses
+        little by that; parameters, gradients and optimizer stay float32, so that no loss needs to be scaled."""
+        import torch
+
+        lower = self.precision == "bfloat16"
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if lower else nullcontext()
 
     @property
     def name(self) -> str:

@@ -257,7 +257,9 @@ class Stack:
         return {name: torch.stack([one[name] for one in rows]) for name in rows[0]}
 
     def _numbers_of(self, state: State, batch: Batch) -> dict[str, Tensor]:
-        found: Mapping[str, Tensor | float] = self._holder.call(state, lambda model: numbers(self.task, model, batch))
+        found: Mapping[str, Tensor | float] = self._holder.call(
+            state, lambda model: numbers(self.task, model, batch, self.device)
+        )
         return {
             name: torch.as_tensor(value, dtype=torch.float64, device=self.device).reshape(())
             for name, value in found.items()
@@ -280,6 +282,11 @@ class _Holder(nn.Module):
 
 def check_supported(trainer: Trainer) -> None:
     """Raises NotBatchable for what is known to fail or to be wrong; the guard finds the rest."""
+    if trainer.task.precision != "float32":
+        raise NotBatchable(
+            f"With `precision` = {trainer.task.precision} the rounding of one batched model is too far from that of "
+            "single runs to tell it from a mistake: train run by run."
+        )
     kind = type(trainer.optimizer)
     if kind not in LINEAR_IN_LR:
         names = ", ".join(one.__name__ for one in LINEAR_IN_LR)

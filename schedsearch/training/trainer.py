@@ -54,7 +54,8 @@ class Trainer:
     def differentiate(self, batch: Batch) -> Tensor:
         """The gradient of a batch's loss, in the parameters' `grad`; the loss, detached."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.task.loss(self.task.forward(self.model, batch), batch)
+        with self.task.autocast(self.device):
+            loss = self.task.loss(self.task.forward(self.model, batch), batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature has no types
         return loss.detach()
 
@@ -100,7 +101,7 @@ class Trainer:
         with kept(self.device), torch.no_grad():
             for batch in evaluation_batches(chosen, self.device):
                 size = examples_in(batch)
-                for name, value in numbers(self.task, self.model, batch).items():
+                for name, value in numbers(self.task, self.model, batch, self.device).items():
                     sums[name] += size * float(value)
                 examples += size
         self.model.train()
@@ -113,10 +114,11 @@ class Trainer:
         return None if self.splits.test is None else self.evaluate(self.splits.test)
 
 
-def numbers(task: Task, model: nn.Module, batch: Batch) -> dict[str, Tensor | float]:
+def numbers(task: Task, model: nn.Module, batch: Batch, device: torch.device) -> dict[str, Tensor | float]:
     """Loss and metrics of one batch."""
-    output = task.forward(model, batch)
-    return {"loss": task.loss(output, batch), **task.metrics(output, batch)}
+    with task.autocast(device):
+        output = task.forward(model, batch)
+        return {"loss": task.loss(output, batch), **task.metrics(output, batch)}
 
 
 def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:

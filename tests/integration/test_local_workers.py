@@ -34,7 +34,7 @@ def test_every_fault_is_told():
             workers.facts()
     assert str(error.value).splitlines() == [
         "The task 'digits' has no option `depth`; its options: batch_size, clip_grad_norm, momentum, optimizer, "
-        "total_updates, weight_decay, width.",
+        "precision, total_updates, weight_decay, width.",
         "`total_updates` must be an integer of at least 2, but is 1 instead.",
     ]
 

@@ -144,7 +144,7 @@ def test_a_class_that_lacks_a_method_is_told(file):
 def test_options_are_checked_while_loading():
     assert fault("digits", {"depth": 2}) == (
         "The task 'digits' has no option `depth`; its options: batch_size, clip_grad_norm, momentum, optimizer, "
-        "total_updates, weight_decay, width."
+        "precision, total_updates, weight_decay, width."
     )
 
 

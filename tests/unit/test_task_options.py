@@ -94,8 +94,8 @@ def test_every_fault_is_told_at_once_and_unknown_options_come_with_the_valid_one
     with pytest.raises(InvalidTask) as caught:
         Plane(widht=3, batch_size=0)
     assert caught.value.faults == (
-        "The task 'plane' has no option `widht`; its options: batch_size, clip_grad_norm, momentum, optimizer, scale, "
-        "total_updates, weight_decay.",
+        "The task 'plane' has no option `widht`; its options: batch_size, clip_grad_norm, momentum, optimizer, "
+        "precision, scale, total_updates, weight_decay.",
         "`batch_size` must be an integer of at least 1, but is 0 instead.",
     )
 

@@ -618,6 +618,11 @@ def test_optimizers_whose_step_is_not_the_rate_times_a_direction():
     refused(Own(), specs_of((0.001, 0.002, 0.003)), "is exact for SGD, .* but the optimizer is Rprop: train run by run")
 
 
+def test_lower_precision():
+    task = built_in("digits", precision="bfloat16")
+    refused(task, specs_of((0.01, 0.02, 0.03)), "With `precision` = bfloat16 the rounding of one batched model is too far")
+
+
 def test_dropout_on_mixed_seeds():
     refused(net(LAYERS["dropout"]), specs_of((0.01, 0.02, 0.03), seeds=(1, 2, 1)), r"The layer `1` \(Dropout\) cannot")
 

@@ -352,6 +352,30 @@ def test_clipping_bounds_the_step():
     assert step() > 1
 
 
+def test_in_lower_precision_the_model_computes_in_it_and_everything_else_stays():
+    class Seen(Plane):
+        def forward(self, model, batch):
+            self.output = model(batch[0])
+            return self.output
+
+    def trainer(**options):
+        with seeded(0, CPU):
+            made = Trainer(Seen(optimizer="adam", **options), 0, CPU)
+            for _ in range(3):
+                made.update(0.01)
+        return made
+
+    lower, full = trainer(precision="bfloat16"), trainer()
+    assert (lower.task.output.dtype, full.task.output.dtype) == (torch.bfloat16, torch.float32)
+    kept = [*lower.model.parameters(), *(one.grad for one in lower.model.parameters())]
+    kept += [one for state in lower.optimizer.state.values() for one in state.values()]
+    assert {one.dtype for one in kept} == {torch.float32}
+    loss, expected = lower.evaluate()["loss"], full.evaluate()["loss"]
+    assert lower.task.output.dtype is torch.bfloat16
+    assert loss == pytest.approx(expected, rel=0.05)
+    assert loss != expected
+
+
 def test_parameter_groups_keep_their_ratio_to_the_first():
     class Groups(Plane):
         def make_optimizer(self, model):
