@@ -84,8 +84,6 @@ print("gone", flush=True)
 sys.stdin.readline()
 cluster.shutdown()
 """
-
-
 @pytest.mark.timeout(600)
 def test_a_study_outlives_a_node_of_its_ray_cluster(tmp_path: Path) -> None:
     """Four workers at half a GPU each on two nodes with one (logical) GPU; one node is killed in the middle."""
@@ -102,7 +100,8 @@ def test_a_study_outlives_a_node_of_its_ray_cluster(tmp_path: Path) -> None:
             address = cluster.stdout.readline().strip()
             assert re.fullmatch(r"[\d.]+:\d+", address)
             where = ("--launcher-option", f"address={address}", "--workers", "4", "--devices", "0", "--per-device", "2")
-            few = (*SMALL, "--trials", "16", "--study", "outlives", "--mlflow", "none", "--launcher", "ray", *where)
+            short = (*SMALL, "--trials", "8", "--lease", "5")
+            few = (*short, "--study", "outlives", "--mlflow", "none", "--launcher", "ray", *where)
             with subprocess.Popen(
                 [SCHEDSEARCH, "launch", *few],
                 cwd=tmp_path,
