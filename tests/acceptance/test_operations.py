@@ -124,7 +124,7 @@ def test_the_doctor_finds_a_healthy_study_folder(finished: Path) -> None:
     said = schedsearch("doctor", "--mlflow", "none", "--json", cwd=finished)
     assert said.code == 0, said.out
     found = {one["subject"]: one for one in json.loads(said.out)}
-    assert found["schema"]["detail"].startswith("version 0005")
+    assert found["schema"]["detail"].startswith("version 0006")
     assert "s from this machine's" in found["clock"]["detail"]
     folder = finished / "schedsearch-checkpoints"
     assert found["checkpoints"]["detail"] == f"{folder} can be written, by this user on this machine"
