@@ -37,7 +37,8 @@ def headline(progress: Progress) -> str:
     left = "" if progress.state != "running" else f", at most {duration(progress.seconds_left)} left"
     wanted = None if progress.phase == "noise" else progress.resolution  # the noise decides the seeds
     fine = "" if wanted is None else f" ({progress.confirm_seeds} seeds a finalist to resolve {wanted:g})"
-    known = [f"{progress.copied} were taken from earlier studies"] * bool(progress.copied)
+    were = "was" if progress.copied == 1 else "were"
+    known = [f"{progress.copied} {were} taken from earlier studies"] * bool(progress.copied)
     speed = [] if progress.runs_per_hour is None else [f"{progress.runs_per_hour:.0f} an hour"]
     aside = f" ({', '.join([*known, *speed])})" if known or speed else ""
     return printable(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from schedsearch.errors import InvalidInput, StudyExists, UnknownStudy
-from schedsearch.store import alike, memory, overview, planning, probes, queue, verdicts
+from schedsearch.store import alike, copies, overview, planning, probes, queue, verdicts
 from schedsearch.store.engine import epoch_now
 from schedsearch.store.migrations import ensure
 from schedsearch.store.planning import lock_study
@@ -69,8 +69,8 @@ class Store:
     run is released or claimed anew. A FINISHED study keeps its state; a STOPPED or FAILED one may be set RUNNING again.
     Candidates never change.
 
-    **Memory.** `add_runs` with `reuse` trains nothing twice: a run whose training some run of this database has ended
-    already (see `memory`) never waits. It is written COMPLETED or DIVERGED at once, with that run's result and
+    **Copies.** `add_runs` with `reuse` trains nothing twice: a run whose training some run of this database has ended
+    already (see `copies`) never waits. It is written COMPLETED or DIVERGED at once, with that run's result and
     measurements, and names it in `copied_from`; no worker, attempt or claim is known of it. A run that was copied is
     never copied itself.
 
@@ -431,11 +431,11 @@ def _require_candidates(connection: Connection, study_id: int, ids: set[int]) ->
 
 
 def _insert_runs(connection: Connection, study_id: int, new: Sequence[NewRun], *, reuse: bool) -> None:
-    known = memory.earlier_results(connection, study_id, new) if reuse else [{}] * len(new)
+    known = copies.earlier_results(connection, study_id, new) if reuse else [{}] * len(new)
     rows = [{**_waiting(study_id, one), **found} for one, found in zip(new, known, strict=True)]
     connection.execute(insert(run).values(created_at=epoch_now()), rows)
     if any(known):
-        memory.complete_copies(connection, study_id)
+        copies.complete_copies(connection, study_id)
 
 
 def _key(new: NewRun) -> tuple[Any, ...]:
@@ -444,7 +444,7 @@ def _key(new: NewRun) -> tuple[Any, ...]:
 
 def _waiting(study_id: int, new: NewRun) -> dict[str, Any]:
     values = {
-        **memory.NOTHING_YET,
+        **copies.NOTHING_YET,
         **vars(new),
         "study_id": study_id,
         "phase": new.phase.value,

@@ -620,7 +620,7 @@ def test_optimizers_whose_step_is_not_the_rate_times_a_direction():
 
 def test_lower_precision():
     task = built_in("digits", precision="bfloat16")
-    refused(task, specs_of((0.01, 0.02, 0.03)), "With `precision` = bfloat16 the rounding of one batched model is too far")
+    refused(task, specs_of((0.01, 0.02, 0.03)), "With `precision` = bfloat16 the rounding of one batched model is too")
 
 
 def test_dropout_on_mixed_seeds():

@@ -69,7 +69,7 @@ def confirmed(folder: Path, name: str) -> Mapping[str, list[float]]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a study and the same one again."""
-    here = tmp_path_factory.mktemp("memory")
+    here = tmp_path_factory.mktemp("copies")
     (here / "two.yaml").write_text(TWO_DECAYS)
     said = [launch(here, name, *TASK, "--workers", "2") for name in ("first", "again")]
     assert "earlier studies" not in said[0]
