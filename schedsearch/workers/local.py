@@ -99,6 +99,7 @@ class LocalWorkers:
         self._safety = safety or Safety()
         self._study: str | None = None
         self._children: list[_Child] = []
+        self._has_planner = True
         self._planner = _Child(Post("cpu", 1), Path())
         self._planner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._folder = tempfile.TemporaryDirectory(prefix="schedsearch-", ignore_cleanup_errors=True)
@@ -156,7 +157,7 @@ class LocalWorkers:
 
     def serve(self, study: str | None, where: Sequence[Post], log_dir: Path) -> None:
         """One worker a post and no planner: for a study, or for all, that was written elsewhere."""
-        self._study = study
+        self._study, self._has_planner = study, False
         make_folder(log_dir)
         self._children = [_Child(post, log_dir / f"worker-{index}.log") for index, post in enumerate(where)]
         for child in self._children:
@@ -181,7 +182,8 @@ class LocalWorkers:
     def _start(self, child: _Child) -> None:
         study = [] if self._study is None else ["--study", self._study]
         share = ["--memory-share", str(child.post.memory_share)]
-        self._spawn(child, [*study, "--device", child.post.device, *share])
+        plans = [] if self._has_planner else ["--plans-at-once"]
+        self._spawn(child, [*study, "--device", child.post.device, *share, *plans])
 
     def _start_planner(self, child: _Child) -> None:
         """Under the same name as before, so that it has its lease back at once."""
