@@ -99,9 +99,9 @@ class LocalWorkers:
         self._safety = safety or Safety()
         self._study: str | None = None
         self._children: list[_Child] = []
-        self._has_planner = True
         self._planner = _Child(Post("cpu", 1), Path())
         self._planner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._has_planner = True
         self._folder = tempfile.TemporaryDirectory(prefix="schedsearch-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Self:
@@ -157,8 +157,9 @@ class LocalWorkers:
 
     def serve(self, study: str | None, where: Sequence[Post], log_dir: Path) -> None:
         """One worker a post and no planner: for a study, or for all, that was written elsewhere."""
-        self._study, self._has_planner = study, False
+        self._study = study
         make_folder(log_dir)
+        self._has_planner = False
         self._children = [_Child(post, log_dir / f"worker-{index}.log") for index, post in enumerate(where)]
         for child in self._children:
             self._start(child)
@@ -182,8 +183,7 @@ class LocalWorkers:
     def _start(self, child: _Child) -> None:
         study = [] if self._study is None else ["--study", self._study]
         share = ["--memory-share", str(child.post.memory_share)]
-        plans = [] if self._has_planner else ["--plans-at-once"]
-        self._spawn(child, [*study, "--device", child.post.device, *share, *plans])
+        self._spawn(child, [*study, "--device", child.post.device, *share])
 
     def _start_planner(self, child: _Child) -> None:
         """Under the same name as before, so that it has its lease back at once."""
@@ -192,6 +192,8 @@ class LocalWorkers:
     def _spawn(self, child: _Child, arguments: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
         command = [sys.executable, "-m", "schedsearch.workers", "--log", self._log]
         command += arguments
+        if not self._has_planner:
+            command += ["--plans-at-once"]
         threads = {}
         count = _threads(child.post)
         if count is not None:
