@@ -136,7 +136,8 @@ class Fleet:
 
 @dataclass
 class Chaos:
-    """Makes trouble from a thread of its own until `stop`. every_s: between two troubles, in the mean."""
+    """Makes trouble from a thread of its own until `stop`. every_s: between two troubles, in the mean; every
+    `restart_every`-th of them is a restart of the database, until there were `restarts`."""
 
     fleet: Fleet
     database: PostgresServer
@@ -144,6 +145,7 @@ class Chaos:
     seed: int
     every_s: float = 3.0
     restarts: int = 2
+    restart_every: int = 4
     freeze_s: float = LEASE_S + 5
     done: Troubles = field(default_factory=Troubles)
 
@@ -169,7 +171,7 @@ class Chaos:
             beat += 1
             self._wake(time.monotonic() - self.freeze_s)
             (self._mend_line if self._line_cut_at is not None else self._cut_line)()
-            if beat % 4 == 0 and self.done.database_restarts < self.restarts:
+            if beat % self.restart_every == 0 and self.done.database_restarts < self.restarts:
                 self._restart_database()
             else:
                 self._random.choice([self._kill, self._kill, self._terminate, self._damage_checkpoint])()
@@ -309,6 +311,7 @@ def whole_study(
     deadline_s: float,
     mlflow_uri: str,
     lease_s: float = LEASE_S,
+    restart_every: int = 4,
 ) -> tuple[float, int, Troubles, list[str]]:
     """One study on a PostgreSQL cluster of its own; without a seed it is left in peace.
 
@@ -318,7 +321,10 @@ def whole_study(
     line = Proxy(host, int(port))
     with PostgresServer() as database:
         study = Fleet(folder, database.url, f"http://127.0.0.1:{line.port}", workers, lease_s)
-        chaos = None if seed is None else Chaos(study, database, line, seed, every_s, freeze_s=lease_s + 5)
+        chaos = None
+        if seed is not None:
+            freeze_s = lease_s + 5
+            chaos = Chaos(study, database, line, seed, every_s, restart_every=restart_every, freeze_s=freeze_s)
         try:
             study.launch("--trials", str(trials), "--confirm-seeds", "3")
             if chaos is not None:

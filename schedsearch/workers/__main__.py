@@ -31,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m schedsearch.workers")
     parser.add_argument("--study")
     parser.add_argument("--plan", metavar="PLANNER_ID")
+    parser.add_argument("--plans-at-once", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--memory-share", type=float, default=1.0)
@@ -65,7 +66,7 @@ def _serve(given: argparse.Namespace, training: TrainingProcess | None) -> int:
         given.study,
         given.device,
         given.threads,
-        plans_after_s=PATIENCE_S,
+        plans_after_s=0.0 if given.plans_at_once else PATIENCE_S,
         safety=given.safety,
         memory_share=given.memory_share,
         peers=given.peers,

@@ -102,6 +102,7 @@ class LocalWorkers:
         self._peers = 1
         self._planner = _Child(Post("cpu", 1), Path())
         self._planner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._has_planner = True
         self._folder = tempfile.TemporaryDirectory(prefix="schedsearch-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Self:
@@ -159,6 +160,7 @@ class LocalWorkers:
         """One worker a post and no planner: for a study, or for all, that was written elsewhere."""
         self._study, self._peers = study, len(where)
         make_folder(log_dir)
+        self._has_planner = False
         self._children = [_Child(post, log_dir / f"worker-{index}.log") for index, post in enumerate(where)]
         for child in self._children:
             self._start(child)
@@ -192,6 +194,8 @@ class LocalWorkers:
     def _spawn(self, child: _Child, arguments: Sequence[str], stdin: int = subprocess.DEVNULL) -> None:
         command = [sys.executable, "-m", "schedsearch.workers", "--log", self._log]
         command += arguments
+        if not self._has_planner:
+            command += ["--plans-at-once"]
         threads = {}
         count = _threads(child.post)
         if count is not None:

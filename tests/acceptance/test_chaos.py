@@ -26,7 +26,15 @@ def mlflow(tmp_path: Path) -> Iterator[MlflowServer]:
 @pytest.mark.timeout(600)
 def test_a_study_under_fire_loses_and_doubles_nothing(tmp_path: Path, mlflow: MlflowServer) -> None:
     seconds, runs, done, faults = whole_study(
-        tmp_path, workers=3, trials=12, seed=20, every_s=8.0, deadline_s=500, mlflow_uri=mlflow.uri
+        tmp_path,
+        workers=3,
+        trials=8,
+        seed=20,
+        every_s=8.0,
+        deadline_s=500,
+        mlflow_uri=mlflow.uri,
+        lease_s=12.0,
+        restart_every=2,
     )
     print(f"{runs} runs in {seconds:.0f} s: {done}")  # noqa: T201 - for `pytest -rP`
     assert faults == []

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,13 @@ NAME = "detached"
 def state(folder: Path) -> str:
     with closing(sqlite3.connect(folder / "schedsearch.db")) as connection:
         return str(connection.execute("select state from schedsearch_study").fetchone()[0])
+
+
+def workers_of(study: int, folder: Path) -> set[str]:
+    """Those that hold or have trained a run of it."""
+    found = "select distinct worker_id from schedsearch_run where study_id = ? and worker_id is not null"
+    with closing(sqlite3.connect(folder / "schedsearch.db", timeout=30)) as connection:
+        return {str(one) for (one,) in connection.execute(found, [study])}
 
 
 def test_a_detached_study_is_stopped_taken_up_and_finished_by_a_worker(tmp_path: Path) -> None:
@@ -60,19 +68,19 @@ def test_one_command_serves_with_several_workers_and_hands_a_signal_on(tmp_path:
         launched = schedsearch("launch", *SMALL, *few, "--study", name, "--detach", cwd=tmp_path)
         assert launched.code == 0, launched.err
     assert schedsearch("worker", "whole", "--per-device", "2", "--log", "json", cwd=tmp_path).code == 0
-    with closing(sqlite3.connect(tmp_path / "schedsearch.db")) as connection:
-        workers = connection.execute("select distinct worker_id from schedsearch_run where study_id = 1").fetchall()
+    workers = workers_of(1, tmp_path)
     assert len(workers) == 2
     lines = [line for log in (tmp_path / "schedsearch-logs").iterdir() for line in log.read_text().splitlines()]
-    assert {json.loads(line)["worker"] for line in lines} == {one for (one,) in workers}
+    assert {json.loads(line)["worker"] for line in lines} == workers
     command = [SCHEDSEARCH, "worker", "stopped", "--per-device", "2"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), start_new_session=True) as fleet:
-        for _ in range(200):
-            status = json.loads(schedsearch("status", "stopped", "--json", cwd=tmp_path).out)
-            if len(status["workers"]) == 2:
-                break
+        deadline = time.monotonic() + 120
+        while len(workers_of(2, tmp_path)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        both = len(workers_of(2, tmp_path)) == 2
         fleet.terminate()
         assert fleet.wait(timeout=30) == 0
+    assert both
     left = json.loads(schedsearch("status", "stopped", "--json", cwd=tmp_path).out)
     assert (left["workers"], left["state"], left["failures"]) == ([], "running", {})
 

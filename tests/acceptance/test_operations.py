@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from command_line import SCHEDSEARCH, SMALL, environment, schedsearch
+from command_line import ONE_WORKER, SCHEDSEARCH, SMALL, environment, schedsearch
 
 TASK = """
 import os, time
@@ -40,7 +40,8 @@ class Brittle(Task):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("operations")
-    done = schedsearch("launch", *SMALL, "--trials", "8", "--study", "calm", "--mlflow", "none", cwd=folder)
+    few = (*SMALL, *ONE_WORKER, "--trials", "4")
+    done = schedsearch("launch", *few, "--study", "calm", "--mlflow", "none", cwd=folder)
     assert done.code == 0, done.err
     return folder
 

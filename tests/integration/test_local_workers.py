@@ -103,6 +103,16 @@ def test_more_were_tried_than_are_needed(tmp_path):
         assert surplus.poll() is not None
 
 
+def test_only_workers_beside_a_planner_leave_the_planning_to_it(tmp_path):
+    url = f"sqlite:///{tmp_path}/store.db"
+    with Store.open(url) as store:
+        study = write_study(store, "one", Budget(trials=8), load_space("quick").with_base_lr(0.01, 1.0))
+    for begin, at_once in ((LocalWorkers.start, False), (LocalWorkers.serve, True)):
+        with LocalWorkers(url) as workers:
+            begin(workers, study.name, ONE, tmp_path / "logs")
+            assert ("--plans-at-once" in workers._children[0].process.args) == at_once
+
+
 def test_posts_and_what_is_expected_of_them():
     assert posts(["cpu"], None, 4) == [Post("cpu", 1)] * 4
     assert posts(["cpu"], 2, 4) == [Post("cpu", 2)] * 2
