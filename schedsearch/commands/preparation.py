@@ -29,6 +29,7 @@ from schedsearch.workers.local import LocalWorkers, expected_posts, posts
 from schedsearch.workers.rows import NamedSchedule, named_baselines, new_candidate
 from schedsearch.workers.screening import CALIBRATION, SHORTEST
 
+WORTH_ASKING_AHEAD = 2.0
 NOISE_BASELINE = "warmup_cosine"
 
 
@@ -220,10 +221,11 @@ def _new_study(
 
 
 def _runs_at_once(options: LaunchOptions, facts: TaskFacts) -> int:
-    """How many runs are in training when every worker has as many as it likes best."""
+    """How many runs should wait at a time: one a worker, or as many as each likes best where that is far quicker; asking
+    for many at once costs the search something."""
     devices = options.devices or facts.devices
     workers = options.workers or len(posts(devices, None, os.cpu_count() or 1, options.per_device))
-    return workers * (facts.together.most if options.arrays else 1)
+    return workers * (facts.together.most if options.arrays and facts.together.gain >= WORTH_ASKING_AHEAD else 1)
 
 
 def _portable(reference: str) -> str:

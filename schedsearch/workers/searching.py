@@ -15,8 +15,8 @@ STARTUP_BATCH = 8
 FREEFORM_BATCH = 2
 RUNS_PER_BATCHED_ASK = 8
 FEWEST_ROUNDS = 8
-"""Of asking and learning: so that workers that train runs together have enough of them, and no fewer candidates are
-found for it (`curve-by-16` and `curve-by-32` in benchmarks/results/search.md)."""
+"""Of asking and learning, where more are asked for so that workers have enough to train together: what that costs the
+search is in benchmarks/results/search.md (`curve-by-16`, `curve-by-32`)."""
 TIMING_MARGIN = 1.1
 
 
