@@ -23,7 +23,7 @@ Line = dict[str, Any]
 
 RESULT = Path(__file__).with_name("results") / "search.md"
 OURS = "curve"
-ABLATIONS = ("curve-no-scale", "curve-no-priors", "flat-gp")
+ABLATIONS = ("curve-no-scale", "curve-no-priors", "flat-gp", "curve-by-16", "curve-by-32")
 TIE = 0.01
 MENDED = "2026-11-25 03:31"
 UNTRIED_GAP = np.inf
@@ -235,7 +235,7 @@ def ablation_table() -> list[str]:
             row.append(three_marks(lambda mark, m=method, n=name: losses(n, m, mark)) if lines_of(name, method) else "")
         rows.append(row)
     head = ["problem", "ours", "without champions (best observed)", "without g*", "without learned priors"]
-    return table([*head, "without curve features (flat GP)"], rows)
+    return table([*head, "without curve features (flat GP)", "16 at a time", "32 at a time"], rows)
 
 
 def cost_table() -> list[str]:

@@ -221,8 +221,8 @@ def _new_study(
 
 
 def _runs_at_once(options: LaunchOptions, facts: TaskFacts) -> int:
-    """How many runs should wait at a time: one a worker, or as many as each likes best where that is far quicker; asking
-    for many at once costs the search something."""
+    """How many runs should wait at a time: one a worker, or as many as each likes best where that is far quicker;
+    asking for many at once costs the search something."""
     devices = options.devices or facts.devices
     workers = options.workers or len(posts(devices, None, os.cpu_count() or 1, options.per_device))
     return workers * (facts.together.most if options.arrays and facts.together.gain >= WORTH_ASKING_AHEAD else 1)
