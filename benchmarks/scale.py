@@ -20,6 +20,7 @@ import argparse
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -439,6 +440,7 @@ def main() -> None:
     parser.add_argument("--queue", type=int, nargs="*", default=[1000, 10_000, 100_000])
     parser.add_argument("--note", default="", help="what else was going on, for the result's head")
     given = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)  # PgBouncer's, too
     with PostgresServer(max(given.workers) + SPARE_CONNECTIONS) as server:
         postgresql = query(server.url, "show server_version")[0]["server_version"].split()[0]
         tables = Tables()
