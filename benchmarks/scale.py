@@ -20,7 +20,6 @@ import argparse
 import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -349,7 +348,8 @@ def pooler(server: PostgresServer) -> Iterator[str]:
         )
         (folder / "pgbouncer.ini").write_text(settings)
         as_user = ["runuser", "-u", CLUSTER_USER, "--"] if os.geteuid() == 0 else []
-        command = [*as_user, str(shutil.which("pgbouncer")), "--quiet", str(folder / "pgbouncer.ini")]
+        raised = ["sh", "-c", 'ulimit -n "$(ulimit -H -n)"; exec "$0" "$@"']  # a file a connection
+        command = [*as_user, *raised, str(shutil.which("pgbouncer")), "--quiet", str(folder / "pgbouncer.ini")]
         process = subprocess.Popen(command, start_new_session=True)
         try:
             time.sleep(2)
@@ -440,7 +440,6 @@ def main() -> None:
     parser.add_argument("--queue", type=int, nargs="*", default=[1000, 10_000, 100_000])
     parser.add_argument("--note", default="", help="what else was going on, for the result's head")
     given = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)  # PgBouncer's, too
     with PostgresServer(max(given.workers) + SPARE_CONNECTIONS) as server:
         postgresql = query(server.url, "show server_version")[0]["server_version"].split()[0]
         tables = Tables()
