@@ -348,7 +348,8 @@ def pooler(server: PostgresServer) -> Iterator[str]:
         )
         (folder / "pgbouncer.ini").write_text(settings)
         as_user = ["runuser", "-u", CLUSTER_USER, "--"] if os.geteuid() == 0 else []
-        command = [*as_user, str(shutil.which("pgbouncer")), "--quiet", str(folder / "pgbouncer.ini")]
+        raised = ["sh", "-c", 'ulimit -n "$(ulimit -H -n)"; exec "$0" "$@"']  # a file a connection
+        command = [*as_user, *raised, str(shutil.which("pgbouncer")), "--quiet", str(folder / "pgbouncer.ini")]
         process = subprocess.Popen(command, start_new_session=True)
         try:
             time.sleep(2)

@@ -25,12 +25,14 @@ def reap(connection: Connection, study_id: int | None) -> int:
         expired.append(run.c.study_id == study_id)
     if connection.scalar(select(run.c.id).where(*expired).limit(1)) is None:
         return 0  # nearly always; an update would lock rows for nothing
+    # Those that another worker is putting back at this moment are its own: after a crash of many, nobody waits in line.
+    mine = connection.scalars(select(run.c.id).where(*expired).with_for_update(skip_locked=True)).all()
     given_up = run.c.leases_lost + 1 >= MOST_LEASES_LOST
     silent = "The worker died or went silent"
     final = f"{silent} {MOST_LEASES_LOST} times while it trained this run."
     found = connection.execute(
         update(run)
-        .where(*expired)
+        .where(run.c.id.in_(mine), *expired)
         .ordered_values(  # MySQL assigns from left to right: what is read must be written last
             (run.c.state, case((given_up, FAILED), else_=WAITING)),
             (run.c.reason, case((given_up, final), else_=f"{silent} while it trained this run.")),
