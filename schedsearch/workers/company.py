@@ -56,6 +56,8 @@ class Company:
         key = first.study_id, first.total_updates
         if key not in self._sizes:
             found = self._sizes[key] = Together(**self._training.size(order, should_stop))
+            if found.reason:
+                logger.info("study %s: runs are trained one by one: %s", study.name, found.reason)
             if found.most > 1:
                 about = {"study": study.name, "worker": first.worker_id, "most": found.most, "gain": found.gain}
                 sentence = "study %s: up to %d runs are trained together, %.1f times as many an hour"

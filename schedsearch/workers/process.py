@@ -90,8 +90,8 @@ class TrainingProcess:
         return found
 
     def size(self, order: wire.Order, should_stop: Callable[[], bool]) -> Mapping[str, Any]:
-        """The fields of `Together` for runs like this one: measured once, which takes seconds. Empty where the process
-        died of it or took too long, and once `should_stop()` holds."""
+        """The fields of `Together` for runs like this one: measured once, which takes seconds; none together where the
+        process died of it or took too long, and once `should_stop()` holds."""
         self.start()
         patient_until = time.monotonic() + SIZE_PATIENCE_S
         answer = None
@@ -102,7 +102,7 @@ class TrainingProcess:
             found: Mapping[str, Any] = answer["together"]
             return found
         self.kill()
-        return {}
+        return {"reason": "Finding out how many to train together did not come to an end."}
 
     def train(
         self,

@@ -94,7 +94,7 @@ def test_an_address_that_cannot_be_listened_at(finished: Path, listen: str) -> N
 def test_status_names_attempts_without_a_result(tmp_path: Path) -> None:
     (tmp_path / "brittle.py").write_text(TASK)
     few = ("--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--space", "quick")
-    name = ("--study", "brittle", "--mlflow", "none", "--detach")
+    name = ("--study", "brittle", "--mlflow", "none", "--detach", "--no-arrays")
     launched = schedsearch("launch", "--task", "brittle.py:Brittle", *few, *name, cwd=tmp_path)
     assert launched.code == 0, launched.err
     with subprocess.Popen(
