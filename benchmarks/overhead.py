@@ -43,7 +43,7 @@ def launch(folder: Path, task: str, *arguments: str) -> float:
     """Wall seconds of one `launch`."""
     started = time.perf_counter()
     subprocess.run(
-        [SCHEDSEARCH, "launch", "--task", task, "--space", "quick", *arguments],
+        [SCHEDSEARCH, "launch", "--task", task, "--space", "quick", "--no-arrays", *arguments],
         cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     return time.perf_counter() - started

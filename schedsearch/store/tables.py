@@ -144,7 +144,7 @@ run = Table(
     Column("mlflow_run_id", String(64)),
     Column("copied_from", Integer),
     UniqueConstraint("candidate_id", "phase", "seed", "total_updates"),
-    Index(QUEUE_INDEX, "state", "study_id"),
+    Index(QUEUE_INDEX, "state", "study_id", "id"),
     Index(None, "study_id", "phase", "state"),
     **EXACT_TEXT,
 )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -185,14 +185,17 @@ class Worker:
         about = {**self._about(claim), "seconds": round(spent_s, 3), "state": result.state.value, "score": result.score}
         logger.info("run %s: %s after %.1f s%s", claim.run_id, result.state.value, spent_s, shown, extra=about)
 
+    @cached_property
+    def _only_study(self) -> int | None:
+        return None if self._options.study is None else self._store.study(self._options.study).id
+
     def _claim(self) -> Claim | None:
-        study_id = None if self._options.study is None else self._store.study(self._options.study).id
         if self._passed.is_due:
             self._training.kill()  # it would remember what it found of their tasks
             self._passed.clear()
         return self._store.claim(
             self._id,
-            study_id=study_id,
+            study_id=self._only_study,
             lease_s=self._options.lease_s,
             device=self._options.device,
             without=self._passed.studies,
