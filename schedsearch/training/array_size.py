@@ -23,7 +23,7 @@ from schedsearch.training.memory import TensorMemory
 from schedsearch.training.stack import Stack, loops_unmentioned
 from schedsearch.training.trainer import Trainer
 
-LADDER = (4, 8, 16, 32)
+LADDER = (4, 8, 16, 32, 64)
 MOST_ROUNDS, FEWEST_ROUNDS = 12, 3
 SECONDS_A_STEP = 0.5
 """Rounds of a step of the ladder: so many, fewer where they take longer."""
@@ -66,16 +66,34 @@ class ArraySize:
 
 
 def together(task: Task, total_updates: int, device: torch.device, memory_share: float = 1.0) -> Together:
-    """How many runs of this task to train together on this device, of one seed and of several. memory_share: of what is
-    free there. Takes seconds at most; raises what the task raises in a single run."""
+    """How many runs of this task to train together on this device, of one seed and of several, where they then prove
+    to be what single runs are. memory_share: of what is free there. Takes seconds at most; raises what the task raises
+    in a single run."""
     memory = int(memory_share * SHARE_OF_FREE_MEMORY * free_memory(device))
-    found = fastest_size(task, [0] * LADDER[-1], total_updates, device, memory)
+    found = _trusted(task, [0] * LADDER[-1], total_updates, device, memory, LADDER)
     if found.size == 1:
         return Together(reason=found.reason)
     sizes = [one for one in LADDER if one <= found.size]
-    mixed = fastest_size(task, range(found.size), total_updates, device, memory, sizes)
+    mixed = _trusted(task, range(found.size), total_updates, device, memory, sizes)
     gain = next(one.gain or 1.0 for one in found.steps if one.size == found.size)
     return Together(found.fewest, found.size, mixed.fewest, mixed.size, gain)
+
+
+def _trusted(
+    task: Task, seeds: Sequence[int], total_updates: int, device: torch.device, memory: int, ladder: Sequence[int]
+) -> ArraySize:
+    """The quickest size, 1 where the smallest array that is worth it does not pass the guard."""
+    found = fastest_size(task, seeds, total_updates, device, memory, ladder)
+    if found.size == 1:
+        return found
+    low, high = task.lr_range()
+    lrs = [[math.sqrt(low * high)] * guard.UPDATES] * found.fewest
+    try:
+        with loops_unmentioned():
+            guard.check_array(task, seeds[: found.fewest], lrs, device)
+    except NotBatchable as error:
+        return ArraySize(1, (), str(error))
+    return found
 
 
 def fastest_size(

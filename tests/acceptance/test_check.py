@@ -47,6 +47,7 @@ def test_a_built_in_task_is_priced(tmp_path: Path) -> None:
     assert "on 3 workers." in said.out
     assert "with one seed were equal to the last bit." in said.out
     assert "goes on from its checkpoint" in said.out
+    assert re.search(r"\d+ runs that wait together are trained as one batched model, [\d.]+ times as many", said.out)
     found = json.loads(schedsearch("check", "digits", "--workers", "3", "--json", cwd=tmp_path).out)
     assert found["study_s"] * 3 == found["most_runs"] * found["run_s"]
     assert found["facts"]["total_updates"] == 400
@@ -58,6 +59,7 @@ def test_a_task_that_does_not_repeat_itself_is_named(tmp_path: Path) -> None:
     said = schedsearch("check", "mine.py:Restless", cwd=tmp_path)
     assert said.code == 0, said.err
     assert "with one seed differ: something draws from a generator that is not seeded" in said.out
+    assert "Runs are trained one by one. The loss differs by " in said.out
 
 
 def test_a_script_is_priced_and_its_limits_are_told(tmp_path: Path) -> None:
@@ -69,6 +71,7 @@ def test_a_script_is_priced_and_its_limits_are_told(tmp_path: Path) -> None:
     assert "It would maximize f1; base LRs between 0.00158 and 1.58." in said.out
     assert re.search(r"a run about .* s, .* s of it to start\.", said.out)
     assert "begins again, unless it calls run.load_checkpoint and run.save_checkpoint." in said.out
+    assert "Runs are trained one by one. A script trains in a process of its own" in said.out
 
 
 def test_what_cannot_be_checked(tmp_path: Path) -> None:

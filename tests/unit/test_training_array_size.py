@@ -2,6 +2,7 @@
 
 import gc
 
+import numpy as np
 import pytest
 import torch
 from task_examples import Plane
@@ -9,7 +10,7 @@ from torch import nn
 
 from schedsearch.task import load_task
 from schedsearch.task.randomness import seeded
-from schedsearch.training.array_size import Step, bytes_a_row, fastest_size, quickest
+from schedsearch.training.array_size import Step, bytes_a_row, fastest_size, quickest, together
 from schedsearch.training.memory import TensorMemory
 from schedsearch.training.stack import Stack
 from schedsearch.training.usage import UsageWatch
@@ -106,3 +107,28 @@ def test_the_memory_of_an_array_is_predicted():
             stack.update(torch.zeros(rows))
         taken = (watch.read().peak_memory_bytes or 0) - before
     assert taken <= predicted < 3 * taken
+
+
+def test_what_is_quicker_together_is_trusted_only_where_it_proves_to_be_the_same():
+    class Wrong(Plane):
+        def loss(self, output, batch):
+            return super().loss(output, batch) + (0.1 if torch._C._functorch.is_batchedtensor(output) else 0.0)
+
+    class Noisy(Plane):
+        """Its noise is a run's own, but for NumPy all rows are one run."""
+
+        def loss(self, output, batch):
+            return super().loss(output, batch) * (1 + 0.1 * np.random.rand())
+
+    found = together(Plane(), 40, CPU)
+    assert found.reason is None
+    assert 1 < found.fewest <= found.most
+    assert 1 < found.mixed_fewest <= found.mixed_most <= found.most
+    assert found.gain > 1.15
+    assert [found.of(waiting, mixed=False) for waiting in (1, found.fewest, 1000)] == [1, found.fewest, found.most]
+    wrong = together(Wrong(), 40, CPU)
+    assert (wrong.most, wrong.mixed_most) == (1, 1)
+    assert "loss differs by 0.1 between the array and a single run" in wrong.reason
+    noisy = together(Noisy(), 40, CPU)
+    assert noisy.most > 1
+    assert noisy.mixed_most == 1
