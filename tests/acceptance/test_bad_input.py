@@ -148,7 +148,7 @@ def test_a_database_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_study_file(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("task: digits\nspaec: quick\nbase_lr: [1e-3, 1]\n")
     said = refused(tmp_path, "study.yaml")
-    assert "study.yaml has no key 'spaec'; valid keys: base_lr," in said
+    assert "study.yaml has no key 'spaec'; valid keys: arrays, base_lr," in said
 
 
 @pytest.mark.parametrize("verb", [("status", "x"), ("report", "x"), ("export", "x", "--to", "json"), ("studies",)])
