@@ -96,7 +96,7 @@ def check(
     """Try the task in a process of its own, and work out what a study costs. Raises InvalidTask."""
     training = TrainingProcess(None, STALL_TIMEOUT_S)
     try:
-        training.rehearse(reference, options)
+        training.rehearse(reference, options, sizes=True)
         facts = TaskFacts.from_dict(training.facts())
         same = None if is_script(reference) else _repeats(training, reference, options, facts)
     finally:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from schedsearch.workers.launchers import Launcher
 
 
+MANY_TRIALS = 64
+
+
 def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launched:
     """Run a study from here to its verdict; `watch` is called every other second with where it stands.
 
@@ -28,7 +31,9 @@ def launch(options: LaunchOptions, watch: Callable[[Progress], None]) -> Launche
     launcher = _launcher(options)
     with LocalWorkers(options.storage, options.safety) as workers:
         if options.resume is None:
-            workers.rehearse(str(options.task), options.all_task_options, _rehearsing(options))
+            workers.rehearse(
+                str(options.task), options.all_task_options, _rehearsing(options), sizes=_asks_ahead(options)
+            )
         from schedsearch.commands.preparation import prepare, reopen
         from schedsearch.commands.running import run
 
@@ -43,6 +48,11 @@ def _rehearsing(options: LaunchOptions) -> list[Post]:
     if options.launcher != "local":
         return expected_posts(("cpu",), 1, 1)
     return expected_posts(options.devices, options.workers, os.cpu_count() or 1, options.per_device)
+
+
+def _asks_ahead(options: LaunchOptions) -> bool:
+    """Whether there are so many candidates that it matters how many runs are trained together."""
+    return options.arrays and (options.trials or 0) >= MANY_TRIALS
 
 
 def _launcher(options: LaunchOptions) -> Launcher | None:
@@ -64,7 +74,8 @@ def detach(options: LaunchOptions) -> str:
         raise InvalidInput("`detach` cannot go with `launcher` = ray: its tasks end with the process that began them.")
     launcher = _launcher(options)
     with LocalWorkers(options.storage, options.safety) as workers:
-        workers.rehearse(str(options.task), options.all_task_options, expected_posts(options.devices, 1, 1))
+        where = expected_posts(options.devices, 1, 1)
+        workers.rehearse(str(options.task), options.all_task_options, where, sizes=_asks_ahead(options))
         from schedsearch.commands.preparation import prepare
 
         name = prepare(options, workers)[0].name

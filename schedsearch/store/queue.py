@@ -117,6 +117,8 @@ def _studies_that_wait(connection: Connection, study_id: int | None, without: Co
     """Running studies with a waiting run, the one with the oldest first, without some; of one that is named only
     whether it is among them, for which a single waiting run is read, however many there are."""
     waiting, running = run.c.state == WAITING, study.c.state == StudyState.RUNNING.value
+    if study_id in without:
+        return []
     if study_id is not None:
         one_waits = select(run.c.id).where(waiting, run.c.study_id == study_id).exists()
         named = select(study.c.id).where(study.c.id == study_id, running, one_waits)

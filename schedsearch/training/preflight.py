@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from schedsearch.errors import InvalidTask
 from schedsearch.task import Task
-from schedsearch.task.facts import TaskFacts
+from schedsearch.task.facts import TaskFacts, Together
 from schedsearch.task.loading import blamed
 from schedsearch.task.randomness import seeded
 from schedsearch.training.array_size import together
@@ -22,8 +22,9 @@ UPDATES = 2
 SEED = 0
 
 
-def examine(task: Task, reference: str) -> TaskFacts:
-    """Train the task for two updates at the lowest base LR; `reference` is how the user named it.
+def examine(task: Task, reference: str, *, sizes: bool = False) -> TaskFacts:
+    """Train the task for two updates at the lowest base LR; `reference` is how the user named it. sizes: measure, by
+    more updates, how many runs to train together.
 
     Leaves the random generators as they were. Raises InvalidTask, one sentence a fault.
     """
@@ -38,8 +39,10 @@ def examine(task: Task, reference: str) -> TaskFacts:
         started = time.perf_counter()
         _check_evaluation(task, reference, trainer)
         seconds_per_evaluation = time.perf_counter() - started
-    with blamed(reference, "an update"):
-        found = together(task, task.total_updates, device)
+    found = Together()
+    if sizes:
+        with blamed(reference, "an update"):
+            found = together(task, task.total_updates, device)
     return TaskFacts(
         name=task.name,
         metric=task.metric,

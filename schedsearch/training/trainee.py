@@ -37,19 +37,20 @@ class Trainee:
         self._fingerprints: dict[str, str] = {}
         self._sizes: dict[tuple[str, str, int], Together] = {}
 
-    def rehearse(self, task: str, task_options: Mapping[str, Any]) -> None:
-        """Load the task, try it, and say what was found or what is wrong."""
+    def rehearse(self, task: str, task_options: Mapping[str, Any], sizes: bool) -> None:
+        """Load the task, try it, and say what was found or what is wrong. sizes: also how many to train together."""
         from schedsearch.errors import SchedsearchError
 
         try:
-            found = self._examined(task, task_options)
+            found = self._examined(task, task_options, sizes)
         except SchedsearchError as error:
             wire.send(self._answers, "fault", text=str(error))
         except SystemExit as error:
             wire.send(self._answers, "fault", text=_exit_sentence(error))
         else:
             self._fingerprints[_key(task, task_options)] = found.fingerprint
-            self._sizes[_key(task, task_options), found.devices[0], found.total_updates] = found.together
+            if sizes:
+                self._sizes[_key(task, task_options), found.devices[0], found.total_updates] = found.together
             wire.send(self._answers, "facts", facts=asdict(found))
 
     def size(self, order: Mapping[str, Any]) -> None:
@@ -77,14 +78,14 @@ class Trainee:
         _give_memory_back(given[0].device)
         wire.send(self._answers, "ended", answers=[asdict(one) for one in answers])
 
-    def _examined(self, task: str, task_options: Mapping[str, Any]) -> TaskFacts:
+    def _examined(self, task: str, task_options: Mapping[str, Any], sizes: bool) -> TaskFacts:
         if is_script(task):
             from schedsearch.training.scripts import examine_script
 
             return examine_script(read_script(task), task_options)
         from schedsearch.training.preflight import examine
 
-        return examine(self._task(task, task_options), task)
+        return examine(self._task(task, task_options), task, sizes=sizes)
 
     def _measured_size(self, order: Order) -> Together:
         from schedsearch.task.loading import refuse_unallowed

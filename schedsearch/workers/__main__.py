@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--peers", type=int, default=1)
     parser.add_argument("--log", choices=["text", "json"], default="text")
     parser.add_argument("--rehearse", metavar="TASK")
+    parser.add_argument("--sizes", action="store_true")
     parser.add_argument("--options", type=json.loads, default={})
     parser.add_argument("--facts", type=Path)
     given = parser.parse_args(namespace=argparse.Namespace(safety=Safety.of_environment()))
@@ -79,7 +80,7 @@ def _rehearse_and_serve(given: argparse.Namespace) -> int:
     from schedsearch.workers.process import TrainingProcess
 
     training = TrainingProcess(given.threads, given.safety.stall_timeout_s)
-    training.rehearse(given.rehearse, given.options)
+    training.rehearse(given.rehearse, given.options, sizes=given.sizes)
     import schedsearch.workers.serve  # noqa: F401 - while the task is tried
 
     try:

@@ -114,12 +114,15 @@ class LocalWorkers:
         self.stop()
         self._folder.cleanup()
 
-    def rehearse(self, reference: str, options: Mapping[str, Any], where: Sequence[Post]) -> None:
-        """Start one process a post, each to try this task."""
+    def rehearse(
+        self, reference: str, options: Mapping[str, Any], where: Sequence[Post], *, sizes: bool = False
+    ) -> None:
+        """Start one process a post, each to try this task. sizes: and to measure how many runs to train together."""
         for index, post in enumerate(where):
             child = _Child(post, Path(self._folder.name) / f"worker-{index}.log")
             self._children.append(child)
             given = ["--options", json.dumps(dict(options)), "--facts", str(self._answer(index))]
+            given += ["--sizes"] * sizes
             self._spawn(child, ["--rehearse", reference, *given], stdin=subprocess.PIPE)
 
     def _answer(self, index: int) -> Path:

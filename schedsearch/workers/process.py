@@ -71,10 +71,10 @@ class TrainingProcess:
         _in_background(_pass_on, self._process.stdout, self._answers)
         self._printer = _in_background(self._print, self._process.stderr)
 
-    def rehearse(self, task: str, task_options: Mapping[str, Any]) -> None:
-        """Begin to load and try a task; `facts` waits for what comes of it."""
+    def rehearse(self, task: str, task_options: Mapping[str, Any], *, sizes: bool = False) -> None:
+        """Begin to load and try a task; `facts` waits for what comes of it. sizes: also how many to train together."""
         self.start()
-        self._send("rehearse", task=task, task_options=dict(task_options))
+        self._send("rehearse", task=task, task_options=dict(task_options), sizes=sizes)
 
     def facts(self) -> dict[str, Any]:
         """What the rehearsal found. Raises InvalidTask with what is wrong, or with the process's last words."""
@@ -93,7 +93,7 @@ class TrainingProcess:
         """The fields of `Together` for runs like this one: measured once, which takes seconds; none together where the
         process died of it or took too long, and once `should_stop()` holds."""
         self.start()
-        patient_until = time.monotonic() + SIZE_PATIENCE_S
+        patient_until = time.monotonic() + min(SIZE_PATIENCE_S, self._stall_timeout_s)
         answer = None
         if self._send("size", order=asdict(order)):
             while answer is None and time.monotonic() < patient_until and not should_stop():

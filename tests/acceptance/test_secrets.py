@@ -68,7 +68,7 @@ for number, (arguments, more) in enumerate(json.load(sys.stdin)):
     print("ended", json.dumps([number, code]), flush=True)
 """
 FEW = ("--task", "talkative.py:Talkative", "--space", "quick", "--trials", "4", "--noise-seeds", "2",
-       "--confirm-seeds", "2", "--workers", "1")  # fmt: skip
+       "--confirm-seeds", "2", "--workers", "1", "--no-arrays")  # fmt: skip
 
 
 class Spy:
