@@ -145,7 +145,7 @@ class _Builder:
                 START + 4 * number, START + 4 * number + 3.9, 3.9, 57 if lost else TOTAL, 4.6,
                 None if lost else float(score), None if lost else float(score + 0.01), 57 if lost else None,
                 "The loss was not finite at update 57." if lost else None,
-                None, None, None, None, None, True, False, None,
+                None, None, None, None, None, 1, True, False, None,
             )
         )  # fmt: skip
         points = self.curve(candidate.schedule, float(score))
