@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import TWO_DECAYS, schedsearch
+from command_line import ONE_DECAY, schedsearch
 
-FEW = ("--space", "two.yaml", "--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none")
+FEW = ("--space", "one.yaml", "--trials", "4", "--noise-seeds", "2", "--confirm-seeds", "2", "--mlflow", "none")
 TASK = ("--task", "digits", "--total-updates", "40")
 SCRIPT = """
 import random
@@ -70,7 +70,7 @@ def confirmed(folder: Path, name: str) -> Mapping[str, list[float]]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a study and the same one again."""
     here = tmp_path_factory.mktemp("copies")
-    (here / "two.yaml").write_text(TWO_DECAYS)
+    (here / "one.yaml").write_text(ONE_DECAY)
     said = [launch(here, name, *TASK, "--workers", "2") for name in ("first", "again")]
     assert "earlier studies" not in said[0]
     assert "taken from earlier studies, which had trained the same; `launch --fresh` trains everything anew." in said[1]
@@ -132,7 +132,7 @@ def test_another_version_trained_nothing_that_counts(folder: Path) -> None:
 
 
 def test_a_script_s_runs_are_known_until_it_changes(tmp_path: Path) -> None:
-    (tmp_path / "two.yaml").write_text(TWO_DECAYS)
+    (tmp_path / "one.yaml").write_text(ONE_DECAY)
     (tmp_path / "tiny.py").write_text(SCRIPT)
     (tmp_path / "parts.py").write_text(PARTS)
     command = ("--", sys.executable, "tiny.py")
