@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from schedsearch.errors import StoreFull
 from schedsearch.store import Claim, Store, Study
 from schedsearch.task.facts import Together
 from schedsearch.task.script import is_script
@@ -44,9 +45,11 @@ class Company:
         most = max(one_seed, several)
         if most == 1:
             return []
-        return self._store.claim_more(
-            first, most - 1, lease_s=self._lease_s, device=self._device, mixed=several > one_seed
-        )
+        mixed = several > one_seed
+        try:
+            return self._store.claim_more(first, most - 1, lease_s=self._lease_s, device=self._device, mixed=mixed)
+        except StoreFull:
+            return []  # the run in hand can be trained meanwhile
 
     def is_impossible(self, claim: Claim) -> None:
         """Runs like this one proved to be no company: from now on they are trained one by one."""
