@@ -61,7 +61,7 @@ class Trainee:
         key = _key(one.task, one.task_options), one.device, one.total_updates
         if key not in self._sizes:
             try:
-                self._sizes[key] = self._measured_size(one)
+                self._sizes[key] = Together() if self._refusal(one) else self._measured_size(one)
             except Exception:  # whatever it is, a single run will meet it and tell
                 self._sizes[key] = Together()
         wire.send(self._answers, "size", together=asdict(self._sizes[key]))
@@ -88,11 +88,9 @@ class Trainee:
         return examine(self._task(task, task_options), task, sizes=sizes)
 
     def _measured_size(self, order: Order) -> Together:
-        from schedsearch.task.loading import refuse_unallowed
         from schedsearch.training.array_size import together
         from schedsearch.training.devices import find_device
 
-        refuse_unallowed(order.task)
         task = self._task(order.task, order.task_options)
         return together(task, order.total_updates, find_device(order.device), order.memory_share)
 

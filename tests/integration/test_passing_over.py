@@ -50,10 +50,10 @@ def test_a_task_that_is_missing_is_looked_for_again(
     thread.start()
     try:
         with caplog.at_level(logging.WARNING):
-            wait_for(lambda: only_run(store, study).attempt > 1)
+            wait_for(lambda: only_run(store, study).attempt > 1, 120)  # every look starts a process anew
             assert only_run(store, study).state is not RunState.COMPLETED
             away.rename(path)
-            wait_for(lambda: only_run(store, study).state is RunState.COMPLETED)
+            wait_for(lambda: only_run(store, study).state is RunState.COMPLETED, 120)
     finally:
         worker._stopping.set()
         thread.join()
@@ -64,6 +64,7 @@ def test_a_task_that_is_missing_is_looked_for_again(
     assert "is another one here than when the study began" in told[1]
     assert only_run(store, study).failure is None
     assert {run.state for run in store.runs(other.id)} == {RunState.WAITING}
+    assert [run.attempt > 0 for run in store.runs(other.id)].count(True) == 1  # nobody was taken along
 
 
 def test_what_is_passed_over_is_told_once_for_each_reason() -> None:
