@@ -51,7 +51,7 @@ bench: $(READY) ## the long measurements behind the figures in README: hours (no
 	@$(PIP) install --quiet --constraint constraints.txt 'ray[tune]'
 	@for one in logs.py descriptions.py fit_priors.py reference.py ask_cost.py "search.py run" "search.py report" \
 	  "overhead.py --repeats 3" queue_cost.py examples.py faults.py "faults.py whole" studies.py \
-	  peers.py "peers.py verified" scale.py; do echo "== $$one"; $(BIN)/python benchmarks/$$one || exit 1; done
+	  rounding.py peers.py "peers.py verified" scale.py; do echo "== $$one"; $(BIN)/python benchmarks/$$one || exit 1; done
 
 browser: # the report's looks are tested in a real browser: on Debian as root it is fetched, elsewhere those tests say so
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \

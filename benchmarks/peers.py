@@ -57,7 +57,7 @@ RESULTS = {
     "verified": FOLDER / "results" / "peers_verified.md",
 }
 TASKS = {"throughput": ("digits", "mnist1d", "mnist5k", "charlm"), "verified": ("digits",)}
-AGREE = 1e-3  # relative; arrays differ from single runs by less
+AGREE = 0.2  # relative; what one rounding may grow to where training is chaotic: benchmarks/rounding.py
 ORPHANS_S = 15.0
 SET_CHILD_SUBREAPER = 36
 JUDGE_SEED = 1_000_000
