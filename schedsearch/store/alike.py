@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, case, func, select, update
 
 from schedsearch.errors import LeaseLost
-from schedsearch.store.engine import epoch_now
-from schedsearch.store.queue import RUNNING, WAITING, finish
+from schedsearch.store.queue import RUNNING, WAITING, finish, leased
 from schedsearch.store.records import Alike, Claim, MeasurementRow, Phase, RunResult
 from schedsearch.store.rows import to_candidate
 from schedsearch.store.tables import QUEUE_INDEX, candidate, run
@@ -39,16 +38,8 @@ def claim_more(
         .order_by(run.c.id)
     )
     rows = [row for row in connection.execute(asked) if mixed or row.seed == first.seed]
-    values = {
-        "state": RUNNING,
-        "attempt": 1,
-        "worker_id": first.worker_id,
-        "device": device,
-        "claimed_at": epoch_now(),
-        "lease_expires_at": epoch_now() + lease_s,
-        "updates_done": None,
-    }
-    connection.execute(update(run).where(run.c.id.in_([row.run_id for row in rows])).values(**values))
+    taken = update(run).where(run.c.id.in_([row.run_id for row in rows]))
+    connection.execute(taken.values(**leased(first.worker_id, device, lease_s)))
     return [
         Claim(
             run_id=row.run_id,

@@ -62,15 +62,7 @@ def claim(
     connection.execute(
         update(run)
         .where(run.c.id == run_id)
-        .values(
-            state=RUNNING,
-            attempt=run.c.attempt + 1,
-            worker_id=worker_id,
-            device=device,
-            claimed_at=epoch_now(),
-            lease_expires_at=epoch_now() + lease_s,
-            updates_done=None,
-        )
+        .values(**leased(worker_id, device, lease_s))
     )
     row = connection.execute(
         select(run.c.attempt, run.c.study_id, run.c.phase, run.c.seed, run.c.total_updates, run.c.failure, candidate)
@@ -91,6 +83,19 @@ def claim(
         total_updates=row.total_updates,
         last_failure=None if row.failure is None else Failure(row.failure),
     )
+
+
+def leased(worker_id: str, device: str, lease_s: float) -> dict[str, Any]:
+    """The columns of a run that this worker takes."""
+    return {
+        "state": RUNNING,
+        "attempt": run.c.attempt + 1,
+        "worker_id": worker_id,
+        "device": device,
+        "claimed_at": epoch_now(),
+        "lease_expires_at": epoch_now() + lease_s,
+        "updates_done": None,
+    }
 
 
 def _lock_next_waiting(connection: Connection, study_id: int | None, without: Collection[int]) -> int | None:
